@@ -1,0 +1,138 @@
+package posture
+
+import "time"
+
+// Reason names why a device is not managed or a request was refused. The words
+// are part of the outside: they stand in StatusDetail, decisions and logs.
+type Reason string
+
+// The reasons.
+const (
+	NoCertificate      Reason = "no_certificate"
+	UnknownDevice      Reason = "unknown_device"
+	RevokedCertificate Reason = "revoked_certificate"
+	ExpiredCertificate Reason = "expired_certificate"
+	NotManaged         Reason = "not_managed"
+	Stale              Reason = "stale"
+	OwnerMismatch      Reason = "owner_mismatch"
+	NotCompliant       Reason = "not_compliant"
+)
+
+// DefaultMaxAge is how long a policy believes that a device is managed when it
+// does not say so itself.
+const DefaultMaxAge = 7 * 24 * time.Hour
+
+// Rule is one demand of a policy on a device.
+type Rule interface {
+	// Name identifies the rule in verdicts and decisions.
+	Name() string
+	// Check tells whether the device meets the rule, else why not and what the
+	// user can do about it.
+	Check(d *Device, now time.Time) (failure Failure, ok bool)
+}
+
+// Policy turns facts into a verdict.
+type Policy struct {
+	Name          string
+	ManagedMaxAge time.Duration // 0: DefaultMaxAge
+	// Rules decide compliance. Without any, what a trusted source said of the
+	// device's compliance is the verdict.
+	Rules []Rule
+}
+
+// Failure is one rule that a device does not meet.
+type Failure struct {
+	Rule string `json:"rule"`
+	Why  string `json:"why"`
+	Help string `json:"help,omitempty"`
+}
+
+// Verdict is what a policy makes of a device at one time.
+type Verdict struct {
+	Managed   bool
+	Compliant bool      // never true unless Managed
+	Reason    Reason    // why not managed, or NotCompliant; empty when both hold
+	Failures  []Failure // the rules that failed, in the policy's order
+}
+
+// Judge gives the policy's verdict on d at now.
+//
+// Managed: not retired, and what trusted sources say is fresh and unanimous:
+// conflicting, stale or missing words are not managed. Compliant: every rule
+// holds, or, in a policy without rules, fresh and unanimous trusted sources say
+// so.
+func Judge(d *Device, p *Policy, now time.Time) Verdict {
+	if d.Retired() {
+		return Verdict{Reason: RevokedCertificate}
+	}
+	maxAge := p.ManagedMaxAge
+	if maxAge == 0 {
+		maxAge = DefaultMaxAge
+	}
+	switch d.say(FactManaged, maxAge, now) {
+	case saysTrue:
+	case saysStale:
+		return Verdict{Reason: Stale}
+	default:
+		return Verdict{Reason: NotManaged}
+	}
+	v := Verdict{Managed: true}
+	if len(p.Rules) == 0 {
+		v.Compliant = d.say(FactCompliant, maxAge, now) == saysTrue
+	} else {
+		for _, r := range p.Rules {
+			if f, ok := r.Check(d, now); !ok {
+				v.Failures = append(v.Failures, f)
+			}
+		}
+		v.Compliant = len(v.Failures) == 0
+	}
+	if !v.Compliant {
+		v.Reason = NotCompliant
+	}
+	return v
+}
+
+type saying int
+
+const (
+	saysNothing saying = iota
+	saysStale
+	saysFalse
+	saysTrue
+)
+
+// say sums up what trusted sources say of a true-or-false fact: a fresh word
+// against it wins over any for it, and only "true" is true.
+func (d *Device) say(name string, maxAge time.Duration, now time.Time) saying {
+	sum := saysNothing
+	for i := range d.Facts {
+		f := &d.Facts[i]
+		if f.Name != name || !f.Source.Kind.MaySayManaged() {
+			continue
+		}
+		switch {
+		case !f.Fresh(maxAge, now):
+			sum = max(sum, saysStale)
+		case f.Value != "true":
+			return saysFalse
+		default:
+			sum = saysTrue
+		}
+	}
+	return sum
+}
+
+// maxAhead is how far ahead of our clock an observation may lie before it is
+// not believed.
+const maxAhead = 5 * time.Minute
+
+// Fresh tells whether the fact may still be believed at now: not older than
+// maxAge nor than its own limit, and not from the future.
+func (f *Fact) Fresh(maxAge time.Duration, now time.Time) bool {
+	if f.MaxAge > 0 && f.MaxAge < maxAge {
+		maxAge = f.MaxAge
+	}
+	age := now.Sub(f.ObservedAt)
+	return age <= maxAge && age >= -maxAhead
+}

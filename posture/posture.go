@@ -1,0 +1,146 @@
+// Package posture is the domain: what a Device is, which Source said which Fact
+// of it and when, what a Policy demands, and the Verdict that Judge gives.
+//
+// It is pure: no I/O, no clock, no logging, and nothing of SAML or OpenID
+// Connect. Times come in as parameters.
+package posture
+
+import (
+	"errors"
+	"time"
+)
+
+// Names of the facts that say what the verdict is about. They are the names of
+// Okta's contract; every other fact name is free.
+const (
+	FactManaged   = "IsManaged"
+	FactCompliant = "IsCompliant"
+)
+
+// Sentinels that storage and callers share.
+var (
+	ErrNoDevice       = errors.New("no such device")
+	ErrRetired        = errors.New("device is retired")
+	ErrNoCertificate  = errors.New("no such certificate")
+	ErrKeyInUse       = errors.New("key is already in use by another certificate")
+	ErrNoRelyingParty = errors.New("no such relying party")
+	ErrExists         = errors.New("already exists")
+	ErrReplayed       = errors.New("request was answered before")
+)
+
+// SourceKind is what sort of speaker a Source is; it decides what may be
+// believed from it.
+type SourceKind string
+
+// The kinds of source, from the most to the least trusted.
+const (
+	Connector     SourceKind = "connector"     // pulled from a management system
+	Administrator SourceKind = "administrator" // said by an administrator
+	Import        SourceKind = "import"        // a file that an administrator imported
+	Agent         SourceKind = "agent"         // reported by the device itself
+)
+
+// MaySayManaged tells whether a source of this kind can make a device managed.
+// A device can never do so for itself.
+func (k SourceKind) MaySayManaged() bool {
+	return k == Connector || k == Administrator || k == Import
+}
+
+// Source is who says a fact.
+type Source struct {
+	Name string     `json:"name"`
+	Kind SourceKind `json:"kind"`
+}
+
+// Fact is one named value, with who said it, when, and how long it may be
+// believed.
+type Fact struct {
+	Name       string        `json:"name"`
+	Value      string        `json:"value"`
+	Source     Source        `json:"source"`
+	ObservedAt time.Time     `json:"observed_at"`
+	MaxAge     time.Duration `json:"max_age,omitempty"` // 0: as long as the policy allows
+}
+
+// Attestation is evidence about the device, passed on by Type.
+type Attestation struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+// Device is one piece of hardware.
+type Device struct {
+	ID           string        `json:"id"`
+	Serial       string        `json:"serial,omitempty"`
+	Vendor       string        `json:"vendor,omitempty"`
+	Model        string        `json:"model,omitempty"`
+	OS           string        `json:"os,omitempty"`
+	OSVersion    string        `json:"os_version,omitempty"`
+	Owner        string        `json:"owner,omitempty"`
+	Facts        []Fact        `json:"facts,omitempty"` // by Name, then Source.Name; one for each pair
+	Attestations []Attestation `json:"attestations,omitempty"`
+	CreatedAt    time.Time     `json:"created_at"`
+	UpdatedAt    time.Time     `json:"updated_at"`
+	RetiredAt    time.Time     `json:"retired_at,omitzero"`
+	RetireReason string        `json:"retire_reason,omitempty"`
+}
+
+// Retired tells whether the device was taken out of service. A retired device
+// stays in the inventory so that its ID and certificates cannot come back.
+func (d *Device) Retired() bool { return !d.RetiredAt.IsZero() }
+
+// Certificate is what the inventory knows of one client certificate that the
+// built-in device authority issued.
+type Certificate struct {
+	Authority    string    `json:"authority"` // lower-case hex SHA-256 of the issuer's SubjectPublicKeyInfo
+	Serial       string    `json:"serial"`    // lower-case hex
+	DeviceID     string    `json:"device"`
+	KeyHash      string    `json:"key"` // lower-case hex SHA-256 of its SubjectPublicKeyInfo
+	NotBefore    time.Time `json:"not_before"`
+	NotAfter     time.Time `json:"not_after"`
+	RevokedAt    time.Time `json:"revoked_at,omitzero"`
+	RevokeReason string    `json:"revoke_reason,omitempty"`
+}
+
+// Revoked tells whether the certificate was revoked.
+func (c *Certificate) Revoked() bool { return !c.RevokedAt.IsZero() }
+
+// AppContext is the application for which the relying party asks, as it named
+// it; both parts are echoed verbatim, never trimmed.
+type AppContext struct {
+	InstanceID string `json:"instance_id,omitempty"`
+	Name       string `json:"name,omitempty"`
+}
+
+// Outcome is what was answered.
+type Outcome string
+
+// The outcomes of a decision.
+const (
+	Asserted Outcome = "asserted" // Success, with the posture of the device
+	Refused  Outcome = "refused"  // a signed status without an assertion
+)
+
+// Decision is a verdict given to one request, recorded before its answer
+// leaves.
+type Decision struct {
+	ID           string     `json:"id"` // sorts by time; the reference that pages show
+	Time         time.Time  `json:"time"`
+	RelyingParty string     `json:"relying_party"`
+	Protocol     string     `json:"protocol"` // "saml" or "oidc"
+	RequestID    string     `json:"request_id"`
+	AnswerID     string     `json:"answer_id"`         // ID of the Response
+	Subject      string     `json:"subject,omitempty"` // the user that was answered for
+	DeviceID     string     `json:"device,omitempty"`
+	Authority    string     `json:"authority,omitempty"`   // of the client certificate, as in Certificate
+	Certificate  string     `json:"certificate,omitempty"` // its serial, as in Certificate
+	App          AppContext `json:"app,omitzero"`
+	Policy       string     `json:"policy,omitempty"`
+	Outcome      Outcome    `json:"outcome"`
+	Status       string     `json:"status,omitempty"` // of a refusal: its second-level status code, short form
+	Managed      bool       `json:"managed"`
+	Compliant    bool       `json:"compliant"`
+	Reason       Reason     `json:"reason,omitempty"` // why not managed, or why refused
+	Failures     []Failure  `json:"failures,omitempty"`
+	RemoteAddr   string     `json:"remote_addr,omitempty"`
+}

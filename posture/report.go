@@ -1,0 +1,81 @@
+package posture
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Report is what one source says of one device at one time. Empty fields say
+// nothing and change nothing.
+type Report struct {
+	DeviceID     string            `json:"id"`
+	Serial       string            `json:"serial,omitempty"`
+	Vendor       string            `json:"vendor,omitempty"`
+	Model        string            `json:"model,omitempty"`
+	OS           string            `json:"os,omitempty"`
+	OSVersion    string            `json:"os_version,omitempty"`
+	Owner        string            `json:"owner,omitempty"`
+	Facts        map[string]string `json:"facts,omitempty"` // by name, FactManaged and FactCompliant among them
+	Attestations []Attestation     `json:"attestations,omitempty"`
+}
+
+// Apply writes what source said at observedAt into the device. Facts that the
+// source may not say are dropped and returned by name, sorted. A retired device
+// takes facts as any other; they do not bring it back.
+func (d *Device) Apply(r *Report, source Source, observedAt time.Time) (dropped []string) {
+	if d.ID == "" {
+		d.ID, d.CreatedAt = r.DeviceID, observedAt
+	}
+	d.UpdatedAt = observedAt
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&d.Serial, r.Serial}, {&d.Vendor, r.Vendor}, {&d.Model, r.Model},
+		{&d.OS, r.OS}, {&d.OSVersion, r.OSVersion}, {&d.Owner, r.Owner},
+	} {
+		if f.from != "" {
+			*f.to = f.from
+		}
+	}
+	for name, value := range r.Facts {
+		if (name == FactManaged || name == FactCompliant) && !source.Kind.MaySayManaged() {
+			dropped = append(dropped, name)
+			continue
+		}
+		d.setFact(Fact{Name: name, Value: value, Source: source, ObservedAt: observedAt})
+	}
+	if len(r.Attestations) > 0 {
+		d.Attestations = slices.Clone(r.Attestations)
+	}
+	slices.Sort(dropped)
+	return dropped
+}
+
+// setFact puts f in its place, over what the same source said before.
+func (d *Device) setFact(f Fact) {
+	i, found := slices.BinarySearchFunc(d.Facts, f, func(a, b Fact) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Source.Name, b.Source.Name))
+	})
+	if found {
+		d.Facts[i] = f
+	} else {
+		d.Facts = slices.Insert(d.Facts, i, f)
+	}
+}
+
+// Unlist records that a source which named the device before no longer does:
+// if it said managed before since, it now says not managed. It tells whether
+// anything changed.
+func (d *Device) Unlist(source string, since time.Time) bool {
+	for i := range d.Facts {
+		f := &d.Facts[i]
+		if f.Name == FactManaged && f.Source.Name == source && f.ObservedAt.Before(since) && f.Value != "false" {
+			f.Value, f.ObservedAt = "false", since
+			d.UpdatedAt = since
+			return true
+		}
+	}
+	return false
+}
