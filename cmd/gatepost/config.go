@@ -1,0 +1,229 @@
+package main
+
+import (
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is gatepost.yaml, the one file that configures the server. The comment
+// of each field is its manual; docs/configuration.md says the same with
+// examples.
+//
+// A relative path is relative to the folder of the file; after [LoadConfig]
+// every path is absolute. ${NAME} in a value is taken from the environment, $${
+// writes a plain ${. Durations are hours, minutes and seconds such as 24h or
+// 1h30m. Secrets are never values, only paths of files. A key that is not below
+// is refused.
+type Config struct {
+	// Issuer is the URL under which the provider is known: the entity ID is
+	// <issuer>/saml/metadata, and metadata and administration live there. It is
+	// https, a lower-case host, a port if it is not 443, and nothing behind it.
+	// Changing it means configuring every relying party anew. Required.
+	Issuer string `yaml:"issuer"`
+
+	// DeviceURL is where browsers prove their device: single sign-on is served
+	// there, and only there a client certificate is asked for. Its host is not
+	// the issuer's, and no TLS certificate covers both, or browsers reuse the
+	// issuer's connection and a managed device looks unmanaged. Defaults to
+	// Issuer: one host then does both, for trials.
+	DeviceURL string `yaml:"device_url"`
+
+	// Listen are the addresses to listen on, as host:port.
+	Listen Listen `yaml:"listen"`
+
+	// TLS are the certificates of the HTTPS listener, chosen by the host name
+	// that the client asks for. The hosts of Issuer and DeviceURL each need one.
+	// Required.
+	TLS []TLSPair `yaml:"tls"`
+
+	// Storage is where devices, decisions and what the commands add are kept:
+	// "bolt:" and the path of one file, which `gatepost init` makes. The other
+	// files of the running server, its socket among them, lie in the same
+	// folder. Required.
+	Storage string `yaml:"storage"`
+
+	// Signing is what answers are signed with.
+	Signing Signing `yaml:"signing"`
+
+	// Devices says whose client certificates identify a device.
+	Devices Devices `yaml:"devices"`
+
+	// RelyingParties are the Okta organisations that may ask. Those added with
+	// `gatepost org add` come on top; these here are read-only to the commands.
+	RelyingParties []RelyingParty `yaml:"relying_parties"`
+
+	// Policies are named by letters, digits, ".", "_" and "-". A policy named
+	// default is always there; writing it here changes it.
+	Policies map[string]Policy `yaml:"policies"`
+
+	file  string         // as given, for faults
+	lines map[string]int // the line of every key that is written, by its path
+}
+
+// Listen are the server's addresses. Port 0 takes any free port, for tests.
+type Listen struct {
+	// HTTPS is the public listener, for browsers and Okta. Defaults to the port
+	// of Issuer, on every address of the machine.
+	HTTPS string `yaml:"https"`
+
+	// Ops is the listener for /healthz, /readyz and /metrics: plain HTTP
+	// without sign-in, so keep it on loopback. Defaults to "127.0.0.1:9090".
+	Ops string `yaml:"ops"`
+}
+
+// TLSPair is a certificate with its chain and its private key, each a PEM file.
+type TLSPair struct {
+	// Cert is the path of the certificate, followed by its chain. Required.
+	Cert string `yaml:"cert"`
+
+	// Key is the path of the private key, readable by its owner only. ECDSA
+	// P-256 makes a connection less than half as dear as RSA. Required.
+	Key string `yaml:"key"`
+}
+
+// Signing is what answers are signed with.
+type Signing struct {
+	// Keys is the folder of the signing keys, one file a key, which
+	// `gatepost key rotate` adds to. Defaults to "keys".
+	Keys string `yaml:"keys"`
+}
+
+// Devices says whose client certificates identify a device.
+type Devices struct {
+	// Authority is the built-in device authority. It is always accepted; its
+	// certificates carry the device's ID as the URI urn:gatepost:device:<id>.
+	Authority DeviceAuthority `yaml:"authority"`
+
+	// Authorities are further certificate authorities, such as that of a
+	// management system.
+	Authorities []Authority `yaml:"authorities"`
+
+	// CertificateLifetime is how long a certificate of the built-in authority
+	// is valid: from 1h to 9552h (398 days). Defaults to 2160h (90 days).
+	CertificateLifetime time.Duration `yaml:"certificate_lifetime"`
+
+	_ struct{} `yaml:"proxy" later:"let clients connect to gatepost itself and delete it"`
+}
+
+// DeviceAuthority is the built-in device authority, each part a PEM file that
+// `gatepost init` makes.
+type DeviceAuthority struct {
+	// Certificate is the path of its certificate. Defaults to "device-ca.crt".
+	Certificate string `yaml:"certificate"`
+
+	// Key is the path of its private key. Defaults to "device-ca.key".
+	Key string `yaml:"key"`
+}
+
+// Authority is a certificate authority whose client certificates identify a
+// device.
+type Authority struct {
+	// Certificate is the path of the authority's own certificate, one a file,
+	// in PEM. Required.
+	Certificate string `yaml:"certificate"`
+
+	// IDFrom is the part of a client certificate that is the device's ID: uri
+	// (a subject alternative name urn:gatepost:device:<id>), dns (the first DNS
+	// name), cn (the subject's common name) or serial (the subject's serial
+	// number). Required.
+	IDFrom string `yaml:"id_from"`
+}
+
+// RelyingParty is one Okta organisation that may ask.
+type RelyingParty struct {
+	// Name is how commands, decisions and logs call it: letters, digits, ".",
+	// "_" and "-", at most 64. Required.
+	Name string `yaml:"name"`
+
+	// SAML is what is known of it as a SAML service provider. Required.
+	SAML SAML `yaml:"saml"`
+
+	// Policy is the name of the policy that judges its devices. Defaults to
+	// "default".
+	Policy string `yaml:"policy"`
+
+	// Sign is which part of an answer is signed: both, assertion or response.
+	// Strict clients refuse either alone. Defaults to both.
+	Sign string `yaml:"sign"`
+
+	// Encrypt encrypts assertions to the key in the metadata. Defaults to
+	// false.
+	Encrypt bool `yaml:"encrypt"`
+
+	// AllowSHA1Digests accepts requests whose signature has a SHA-1 digest, as
+	// Okta sent them until December 2025. The signature itself must be SHA-256
+	// or better all the same. Each use is logged. Defaults to false.
+	AllowSHA1Digests bool `yaml:"allow_sha1_digests"`
+
+	// OnUnmanaged is the answer for a device that is not managed: refuse
+	// (AuthnFailed, DEVICE_NOT_MANAGED) or assert (Success with IsManaged
+	// false). Defaults to refuse.
+	OnUnmanaged string `yaml:"on_unmanaged"`
+
+	// OnNoncompliant is the answer for a managed device that is not compliant:
+	// assert (Success with IsCompliant false) or refuse. Defaults to assert.
+	OnNoncompliant string `yaml:"on_noncompliant"`
+
+	_ struct{} `yaml:"oidc" later:"connect Okta by saml"`
+	_ struct{} `yaml:"bind_owner" later:"delete it"`
+}
+
+// SAML is what is known of a relying party as a SAML service provider.
+type SAML struct {
+	// Metadata is the path of the service provider's metadata, as downloaded
+	// from Okta. Required.
+	Metadata string `yaml:"metadata"`
+}
+
+// Policy says when a device is managed. Whether it is compliant is what trusted
+// sources report.
+type Policy struct {
+	// ManagedMaxAge is how long ago a trusted source may have said that the
+	// device is managed or compliant. A device of which the last word is older
+	// is stale, and as good as not managed: import more often than this.
+	// Defaults to 168h (7 days).
+	ManagedMaxAge time.Duration `yaml:"managed_max_age"`
+
+	_ struct{} `yaml:"rules" later:"this version judges by what sources report as managed and compliant; delete it"`
+	_ struct{} `yaml:"bind_owner" later:"delete it"`
+}
+
+// storageBolt is the scheme of Config.Storage for one file on this machine.
+const storageBolt = "bolt:"
+
+// StorePath is the path of the bolt file.
+func (c *Config) StorePath() string { return strings.TrimPrefix(c.Storage, storageBolt) }
+
+// DataDir is the folder of the bolt file, where the running server keeps what
+// is its own.
+func (c *Config) DataDir() string { return filepath.Dir(c.StorePath()) }
+
+// SocketPath is the unix socket through which commands reach the running
+// server.
+func (c *Config) SocketPath() string { return filepath.Join(c.DataDir(), "gatepost.sock") }
+
+// IssuerHost is the host name of Issuer, without a port.
+func (c *Config) IssuerHost() string { return hostname(c.Issuer) }
+
+// DeviceHost is the host name of DeviceURL, without a port. It equals
+// IssuerHost when one host does both.
+func (c *Config) DeviceHost() string { return hostname(c.DeviceURL) }
+
+// hostname is the host of a URL that was checked before, else empty.
+func hostname(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// port is the port of a URL, 443 if it names none.
+func port(rawURL string) string {
+	if u, err := url.Parse(rawURL); err == nil && u.Port() != "" {
+		return u.Port()
+	}
+	return "443"
+}

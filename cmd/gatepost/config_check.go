@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// maxNamed is the largest file that is read, in bytes.
+const maxNamed = 1 << 20
+
+// Parsers read what the configuration names, as the server will read it. They
+// change nothing, and all of them are needed.
+type Parsers struct {
+	// Metadata reads a service provider's SAML metadata: its entity ID, and
+	// whether it has a key to encrypt assertions to.
+	Metadata func(data []byte) (entityID string, encryptable bool, err error)
+
+	// Keyring opens the folder of signing keys.
+	Keyring func(dir string) error
+
+	// Authority opens the device authority's certificate and key.
+	Authority func(certificate, key string) error
+}
+
+// CheckConfig is LoadConfig followed by Check, which looks at what can be
+// understood in spite of the faults of the text. The Config is nil if a fault is
+// more than a warning.
+func CheckConfig(ctx context.Context, path string, getenv func(string) (string, bool), p Parsers, now time.Time) (*Config, []Fault) {
+	c, f := readConfig(path, getenv)
+	if c != nil {
+		c.check(ctx, f, p, now)
+	}
+	if Refused(f.faults) {
+		c = nil
+	}
+	return c, f.sorted()
+}
+
+// Check opens what the configuration names, without changing anything, and finds
+// every fault there, with the line of the key that names it.
+func (c *Config) Check(ctx context.Context, p Parsers, now time.Time) []Fault {
+	f := newFindings(c.file)
+	f.lines = c.lines
+	c.check(ctx, f, p, now)
+	return f.sorted()
+}
+
+func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Time) {
+	k := &checker{findings: f, ctx: ctx, parsers: p, now: now}
+	k.checkTLS(c)
+	k.checkStorage(c)
+	k.checkSigning(c)
+	k.checkAuthorities(c)
+	k.checkMetadata(c)
+	if err := ctx.Err(); err != nil {
+		f.addAt(0, "", "was not checked to the end: "+err.Error(), "")
+	}
+}
+
+// checker is one run of Check.
+type checker struct {
+	*findings
+	ctx     context.Context // ends the run between two files
+	parsers Parsers
+	now     time.Time
+}
+
+// stat looks at what the key at path names. A value that is missing or has a
+// fault already is passed over.
+func (k *checker) stat(path, name, instead string) (fs.FileInfo, bool) {
+	if k.ctx.Err() != nil || name == "" || k.faulty(path) {
+		return nil, false
+	}
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.add(path, quote(name)+" does not exist", instead)
+	case err != nil:
+		k.add(path, quote(name)+" "+plain(err).Error(), "let the user that gatepost runs as read it")
+	default:
+		return info, true
+	}
+	return nil, false
+}
+
+// read reads the file that the key at path names.
+func (k *checker) read(path, name string) ([]byte, bool) {
+	info, ok := k.stat(path, name, "write the path of the file, relative to "+k.file)
+	if !ok {
+		return nil, false
+	}
+	if !info.Mode().IsRegular() { // and reading a pipe might not end
+		k.add(path, quote(name)+" is no file", "write the path of the file itself")
+		return nil, false
+	}
+	data, err := readUpTo(name, maxNamed)
+	if err != nil {
+		k.add(path, quote(name)+" "+err.Error(), "see that it is the right file, and readable")
+		return nil, false
+	}
+	return data, true
+}
+
+// secret warns when others than its owner may read or write a file.
+func (k *checker) secret(path, name string) {
+	info, err := os.Stat(name)
+	if err != nil || runtime.GOOS == "windows" { // which has no such modes
+		return
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		k.warn(path, fmt.Sprintf("%s is a private key and open to others (mode %04o)", quote(name), mode), "chmod 600 it")
+	}
+}
+
+func (k *checker) checkStorage(c *Config) {
+	if c.Storage == "" || k.faulty("storage") {
+		return
+	}
+	name := c.StorePath()
+	// The server never makes the file: an empty inventory in place of a lost one
+	// would turn every device away.
+	info, ok := k.stat("storage", name, "make it with `gatepost init`, or restore a backup")
+	switch {
+	case !ok:
+	case !info.Mode().IsRegular():
+		k.add("storage", quote(name)+" is no file", "write bolt: and the path of a file")
+	case info.Size() == 0:
+		k.add("storage", quote(name)+" is empty, and no inventory", "make it with `gatepost init`, or restore a backup")
+	}
+}
+
+func (k *checker) checkSigning(c *Config) {
+	const path = "signing.keys"
+	dir := c.Signing.Keys
+	info, ok := k.stat(path, dir, "make it with `gatepost init`, or write the path of the folder")
+	if !ok {
+		return
+	}
+	if !info.IsDir() {
+		k.add(path, quote(dir)+" is no folder", "write the path of the folder of keys")
+		return
+	}
+	if err := k.parsers.Keyring(dir); err != nil {
+		k.add(path, quote(dir)+": "+err.Error(), "make keys with `gatepost init`, or put the right ones there")
+		return
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		k.add(path, quote(dir)+" "+plain(err).Error(), "let the user that gatepost runs as read it")
+	}
+	for _, file := range files {
+		if file.Type().IsRegular() && !strings.HasSuffix(file.Name(), ".crt") {
+			k.secret(path, filepath.Join(dir, file.Name()))
+		}
+	}
+}
+
+func (k *checker) checkMetadata(c *Config) {
+	first := map[string]string{} // by entity ID
+	for i, rp := range c.RelyingParties {
+		path := fmt.Sprintf("relying_parties[%d].saml.metadata", i)
+		data, ok := k.read(path, rp.SAML.Metadata)
+		if !ok {
+			continue
+		}
+		entityID, encryptable, err := k.parsers.Metadata(data)
+		if err != nil {
+			k.add(path, quote(rp.SAML.Metadata)+": "+err.Error(), "download the service provider's metadata from Okta again")
+			continue
+		}
+		if other, again := first[entityID]; again {
+			k.add(path, quote(entityID)+" is "+other+" already", "delete one of them")
+		} else {
+			first[entityID] = strings.TrimSuffix(path, ".saml.metadata")
+		}
+		if rp.Encrypt && !encryptable {
+			k.add(fmt.Sprintf("relying_parties[%d].encrypt", i), quote(rp.SAML.Metadata)+" has no RSA key to encrypt to",
+				"write false, or get metadata with an encryption key")
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatepost.dev/posture"
+)
+
+const (
+	defaultOps    = "127.0.0.1:9090"
+	defaultPolicy = "default"
+	idFromURI     = "uri"
+
+	lifetimeDefault = 90 * 24 * time.Hour
+	lifetimeMin     = time.Hour
+	lifetimeMax     = 398 * 24 * time.Hour
+
+	// sun_path has 104 bytes on macOS and the BSDs and 108 on Linux, with the
+	// final NUL.
+	maxSocketPath = 103
+
+	exampleURL     = "https://posture.example.com"
+	exampleStorage = "bolt:/var/lib/gatepost/gatepost.db"
+)
+
+// setDefaults fills in what is not written.
+func (c *Config) setDefaults() {
+	set := func(to *string, value string) {
+		if *to == "" {
+			*to = value
+		}
+	}
+	set(&c.DeviceURL, c.Issuer)
+	set(&c.Listen.HTTPS, ":"+port(c.Issuer))
+	set(&c.Listen.Ops, defaultOps)
+	set(&c.Signing.Keys, "keys")
+	set(&c.Devices.Authority.Certificate, "device-ca.crt")
+	set(&c.Devices.Authority.Key, "device-ca.key")
+	if !c.written("devices.certificate_lifetime") {
+		c.Devices.CertificateLifetime = lifetimeDefault
+	}
+	for i := range c.RelyingParties {
+		rp := &c.RelyingParties[i]
+		set(&rp.Policy, defaultPolicy)
+		set(&rp.Sign, "both")
+		set(&rp.OnUnmanaged, "refuse")
+		set(&rp.OnNoncompliant, "assert")
+	}
+	if c.Policies == nil {
+		c.Policies = map[string]Policy{}
+	}
+	if _, ok := c.Policies[defaultPolicy]; !ok {
+		c.Policies[defaultPolicy] = Policy{}
+	}
+	for name, p := range c.Policies {
+		if !c.written("policies." + name + ".managed_max_age") {
+			p.ManagedMaxAge = posture.DefaultMaxAge
+			c.Policies[name] = p
+		}
+	}
+}
+
+func (c *Config) written(path string) bool {
+	_, ok := c.lines[path]
+	return ok
+}
+
+// resolve makes every path absolute.
+func (c *Config) resolve(dir string) {
+	abs := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	for i := range c.TLS {
+		abs(&c.TLS[i].Cert)
+		abs(&c.TLS[i].Key)
+	}
+	if path, ok := strings.CutPrefix(c.Storage, storageBolt); ok {
+		abs(&path)
+		c.Storage = storageBolt + path
+	}
+	abs(&c.Signing.Keys)
+	abs(&c.Devices.Authority.Certificate)
+	abs(&c.Devices.Authority.Key)
+	for i := range c.Devices.Authorities {
+		abs(&c.Devices.Authorities[i].Certificate)
+	}
+	for i := range c.RelyingParties {
+		abs(&c.RelyingParties[i].SAML.Metadata)
+	}
+}
+
+// validate finds the faults of the values.
+func (c *Config) validate(f *findings) {
+	c.validateURLs(f)
+	c.validateListen(f)
+	if len(c.TLS) == 0 && !f.faulty("tls") {
+		problem := missing
+		if f.written("tls") {
+			problem = "holds no certificate"
+		}
+		f.add("tls", problem, "write tls: and below it - { cert: tls.crt, key: tls.key }")
+	}
+	for i, pair := range c.TLS {
+		path := fmt.Sprintf("tls[%d]", i)
+		require(f, path+".cert", pair.Cert, "write cert: and the path of the certificate")
+		require(f, path+".key", pair.Key, "write key: and the path of its private key")
+	}
+	c.validateStorage(f)
+	c.validateDevices(f)
+	names := map[string]string{}
+	for i := range c.RelyingParties {
+		c.validateRelyingParty(f, fmt.Sprintf("relying_parties[%d]", i), &c.RelyingParties[i], names)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
+		path := "policies." + name
+		if !nameForm.MatchString(name) {
+			f.add("policies."+quote(name), nameProblem, nameInstead)
+		}
+		if c.Policies[name].ManagedMaxAge <= 0 && !f.faulty(path+".managed_max_age") {
+			f.add(path+".managed_max_age", "would believe nothing", "write a time above 0, such as 168h")
+		}
+	}
+}
+
+func (c *Config) validateURLs(f *findings) {
+	if require(f, "issuer", c.Issuer, "write issuer: "+exampleURL) {
+		validateURL(f, "issuer", c.Issuer)
+	}
+	if c.DeviceURL == "" || c.DeviceURL == c.Issuer {
+		return
+	}
+	validateURL(f, "device_url", c.DeviceURL)
+	if c.Issuer == "" || f.faulty("issuer") || f.faulty("device_url") {
+		return
+	}
+	issuer, device := c.IssuerHost(), c.DeviceHost()
+	switch {
+	case issuer == device:
+		f.add("device_url", quote(c.DeviceURL)+" has the host of issuer but is not equal to it",
+			"give it a host of its own, or delete it")
+	case isIP(issuer) && isIP(device):
+		// RFC 6066 section 3: no SNI for addresses, so nothing tells them apart.
+		f.add("device_url", "is an IP address as issuer is, and clients do not say which address they mean",
+			"give one of them a host name")
+	}
+}
+
+func (c *Config) validateListen(f *findings) {
+	_, httpsPort, ok1 := validateAddress(f, "listen.https", c.Listen.HTTPS, ":443")
+	opsHost, opsPort, ok2 := validateAddress(f, "listen.ops", c.Listen.Ops, defaultOps)
+	if !ok1 || !ok2 {
+		return
+	}
+	if httpsPort == opsPort && httpsPort != 0 {
+		f.add("listen.ops", fmt.Sprintf("has port %d, as listen.https has", opsPort), "choose another port")
+	}
+	ip, err := netip.ParseAddr(opsHost)
+	if opsHost != "localhost" && (err != nil || !ip.IsLoopback()) {
+		f.warn("listen.ops", quote(c.Listen.Ops)+" lets other machines read health and metrics without sign-in",
+			"write 127.0.0.1:"+strconv.Itoa(opsPort)+", or see that a firewall is before it")
+	}
+}
+
+func (c *Config) validateStorage(f *findings) {
+	if !require(f, "storage", c.Storage, "write storage: "+exampleStorage) {
+		return
+	}
+	path, bolt := strings.CutPrefix(c.Storage, storageBolt)
+	socket := c.SocketPath()
+	switch {
+	case strings.HasPrefix(c.Storage, "etcd:"):
+		f.add("storage", quote(c.Storage)+" is not in this version", "write "+exampleStorage)
+	case !bolt && !strings.Contains(c.Storage, ":"):
+		f.add("storage", quote(c.Storage)+" does not say what kind of storage it is", "write bolt:"+c.Storage)
+	case !bolt:
+		f.add("storage", quote(c.Storage)+" is not known", "write bolt: and a path, such as "+exampleStorage)
+	case path == "" || strings.HasPrefix(path, "//") || strings.HasSuffix(path, "/"):
+		f.add("storage", quote(c.Storage)+" names no file", "write bolt: and a path, such as "+exampleStorage)
+	case len(socket) > maxSocketPath:
+		f.add("storage", fmt.Sprintf("makes the path of the socket %d bytes long: %s", len(socket), quote(socket)),
+			fmt.Sprintf("choose a folder with which it has at most %d", maxSocketPath))
+	}
+}
+
+func (c *Config) validateDevices(f *findings) {
+	if l := c.Devices.CertificateLifetime; (l < lifetimeMin || l > lifetimeMax) && !f.faulty("devices.certificate_lifetime") {
+		f.add("devices.certificate_lifetime", fmt.Sprintf("%q is out of range", l),
+			"write 1h to 9552h (398 days), such as 2160h for 90 days")
+	}
+	first := map[string]string{}
+	for i, a := range c.Devices.Authorities {
+		path := fmt.Sprintf("devices.authorities[%d]", i)
+		if require(f, path+".certificate", a.Certificate, "write certificate: and the path of the authority's certificate") {
+			other, again := first[a.Certificate]
+			if again {
+				f.add(path+".certificate", "is the same file as "+other, "delete one, or two parts would be the device's ID")
+			}
+			first[a.Certificate] = path
+			if a.Certificate == c.Devices.Authority.Certificate && a.IDFrom != idFromURI && a.IDFrom != "" {
+				f.add(path+".id_from", "is "+quote(a.IDFrom)+" for the built-in authority, which names the device by uri",
+					"write uri, or delete the item: that authority is always there")
+			}
+		}
+		if require(f, path+".id_from", a.IDFrom, "write id_from: and one of uri, dns, cn or serial") {
+			oneOf(f, path+".id_from", a.IDFrom, idFromURI, "dns", "cn", "serial")
+		}
+	}
+}
+
+func (c *Config) validateRelyingParty(f *findings, path string, rp *RelyingParty, names map[string]string) {
+	if require(f, path+".name", rp.Name, "write name: and what commands and logs call it") {
+		if !nameForm.MatchString(rp.Name) {
+			f.add(path+".name", quote(rp.Name)+" "+nameProblem, nameInstead)
+		}
+		if other, again := names[rp.Name]; again {
+			f.add(path+".name", quote(rp.Name)+" is the name of "+other+" as well", "write another name, or delete one of them")
+		} else {
+			names[rp.Name] = path
+		}
+	}
+	if !f.faulty(path + ".oidc") {
+		require(f, path+".saml.metadata", rp.SAML.Metadata, "write saml: { metadata: acme-sp.xml }, the file downloaded from Okta")
+	}
+	if _, ok := c.Policies[rp.Policy]; !ok {
+		f.add(path+".policy", "there is no policy "+quote(rp.Policy),
+			"write "+list(slices.Sorted(maps.Keys(c.Policies)))+", or write it under policies")
+	}
+	if rp.AllowSHA1Digests {
+		f.warn(path+".allow_sha1_digests", "accepts requests with digests that can be forged",
+			"delete it once Okta signs requests with SHA-256")
+	}
+	oneOf(f, path+".sign", rp.Sign, "both", "assertion", "response")
+	oneOf(f, path+".on_unmanaged", rp.OnUnmanaged, "refuse", "assert")
+	if rp.OnNoncompliant == "explain" {
+		f.add(path+".on_noncompliant", `"explain" is not in this version`, "write assert or refuse")
+		return
+	}
+	oneOf(f, path+".on_noncompliant", rp.OnNoncompliant, "assert", "refuse")
+}
