@@ -1,0 +1,155 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// exchange is what is known of one request and its answer. It holds the writer
+// and the context that the handler gets, so that the three are one allocation.
+type exchange struct {
+	start     time.Time
+	reference string
+	w         response
+	ctx       requestContext
+
+	mu    sync.Mutex // handlers may annotate from their goroutines
+	attrs []slog.Attr
+}
+
+type exchangeKey struct{}
+
+// requestContext is the request's context with its exchange. Done is the
+// parent's, so package context sees through it and starts no goroutine.
+type requestContext struct {
+	context.Context
+	x *exchange
+}
+
+func (c *requestContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
+
+// response notes what was sent.
+type response struct {
+	http.ResponseWriter
+	status int   // 0: not begun
+	bytes  int64 // of the body
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// FlushError is for http.ResponseController, which would else pass this writer
+// by: flushing begins the answer.
+func (w *response) FlushError() error {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Limits of what a client can put into a record, in bytes.
+const (
+	maxMethod = 16
+	maxError  = 1 << 10
+)
+
+// record counts the request and writes its log record: Error for a 5xx, Warn for
+// an answer that was cut, else Info. The record is made here and not by
+// slog.Logger, whose time is time.Now.
+func (h *handler) record(x *exchange, r *http.Request, e *Error) {
+	end := h.Now()
+	status, bytes, reason := x.w.status, x.w.bytes, ""
+	if status == 0 {
+		status = http.StatusOK // what net/http sends for a handler that wrote nothing
+	}
+	if r.Method == http.MethodHead {
+		bytes = 0
+	}
+	if e != nil {
+		reason = e.Reason
+		if x.w.status == 0 || e.Status == statusClientGone {
+			status = e.Status
+		}
+	}
+	level := slog.LevelInfo
+	switch {
+	case status >= 500, reason == reasonPanic:
+		level = slog.LevelError
+	case e != nil && status < 400:
+		level = slog.LevelWarn
+	}
+	if h.Count != nil {
+		h.Count(h.route, status, reason, end.Sub(x.start))
+	}
+	ctx := x.ctx.Context
+	if !h.log.Enabled(ctx, level) {
+		return
+	}
+	var room [20]slog.Attr
+	attrs := append(room[:0],
+		slog.String("method", cut(r.Method, maxMethod)),
+		slog.String("route", h.route),
+		slog.Int("status", status),
+		slog.Int64("bytes", bytes),
+		slog.Int64("duration_us", end.Sub(x.start).Microseconds()),
+		slog.String("remote", r.RemoteAddr),
+		slog.String("reference", x.reference),
+	)
+	if e != nil {
+		attrs = append(attrs, slog.String("reason", reason))
+		attrs = appendFailure(attrs, e)
+	}
+	x.mu.Lock()
+	attrs = append(attrs, x.attrs...)
+	x.mu.Unlock()
+	rec := slog.NewRecord(end, level, "request", 0)
+	rec.AddAttrs(attrs...)
+	// A log that cannot be written to has nowhere to say so.
+	_ = h.log.Handle(ctx, rec)
+}
+
+func appendFailure(attrs []slog.Attr, e *Error) []slog.Attr {
+	if e.Err == nil {
+		return attrs
+	}
+	attrs = append(attrs, slog.String("error", cut(e.Err.Error(), maxError)))
+	if p, ok := errors.AsType[*panicked](e.Err); ok && p.value != http.ErrAbortHandler {
+		attrs = append(attrs,
+			slog.String("panic", cut(fmt.Sprint(p.value), maxError)),
+			slog.String("stack", string(p.stack)))
+	}
+	return attrs
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}
