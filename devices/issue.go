@@ -1,0 +1,146 @@
+package devices
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/posture"
+)
+
+// Why no certificate was issued, besides the sentinels of posture.
+var (
+	ErrBadRequest  = errors.New("bad certificate request")
+	ErrBadLifetime = errors.New("bad lifetime")
+)
+
+// Lifetimes of a device's certificate.
+const (
+	DefaultLifetime = 90 * 24 * time.Hour
+	minLifetime     = 5 * time.Minute
+	maxLifetime     = 398 * 24 * time.Hour
+)
+
+// Authority is the device authority.
+type Authority interface {
+	// Issue signs a client certificate that names the device.
+	Issue(deviceID string, pub crypto.PublicKey, now time.Time, lifetime time.Duration) (*x509.Certificate, error)
+	// ID is the lower-case hex SHA-256 of the authority's SubjectPublicKeyInfo.
+	ID() string
+}
+
+// IssueRecords knows the devices and keeps the certificates.
+type IssueRecords interface {
+	// Device: posture.ErrNoDevice.
+	Device(ctx context.Context, id string) (posture.Device, error)
+	// AddCertificate: posture.ErrNoDevice, ErrRetired, ErrKeyInUse.
+	AddCertificate(ctx context.Context, c posture.Certificate) error
+}
+
+// Issuer issues client certificates to devices of the inventory.
+type Issuer struct {
+	Authority Authority
+	Records   IssueRecords
+	Now       func() time.Time
+}
+
+// Issue makes a certificate that identifies the device by this key, valid from
+// now for the lifetime (0: DefaultLifetime). It is recorded before it is handed
+// out: a certificate that the inventory does not know never leaves.
+//
+// Errors: posture.ErrNoDevice, ErrRetired, ErrKeyInUse, ErrBadRequest for a key
+// that is too weak, ErrBadLifetime.
+func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error) {
+	if lifetime == 0 {
+		lifetime = DefaultLifetime
+	}
+	if lifetime < minLifetime || lifetime > maxLifetime {
+		return nil, fmt.Errorf("%w: %s; from %s to %s", ErrBadLifetime, lifetime, minLifetime, maxLifetime)
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	device, err := i.Records.Device(ctx, deviceID)
+	if err != nil {
+		return nil, fmt.Errorf("device %q: %w", deviceID, err)
+	}
+	if device.Retired() {
+		return nil, fmt.Errorf("device %q: %w", deviceID, posture.ErrRetired)
+	}
+	cert, err := i.Authority.Issue(device.ID, key, i.Now(), lifetime)
+	if err != nil {
+		return nil, fmt.Errorf("issue certificate for device %q: %w", deviceID, err)
+	}
+	err = i.Records.AddCertificate(ctx, posture.Certificate{
+		Authority: i.Authority.ID(),
+		Serial:    certs.Serial(cert),
+		DeviceID:  device.ID,
+		KeyHash:   certs.KeyHash(cert),
+		NotBefore: cert.NotBefore,
+		NotAfter:  cert.NotAfter,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
+	}
+	return cert, nil
+}
+
+// KeyOfRequest takes the key, and nothing else, from a certificate request in
+// PEM (PKCS #10, RFC 2986), once its signature has shown that the requester
+// holds the private key. Errors are ErrBadRequest.
+func KeyOfRequest(csr []byte) (crypto.PublicKey, error) {
+	block, rest := pem.Decode(csr)
+	switch {
+	case block == nil:
+		return nil, fmt.Errorf("%w: no PEM block", ErrBadRequest)
+	case block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST":
+		return nil, fmt.Errorf("%w: a PEM block of type %s", ErrBadRequest, quote(block.Type))
+	case strings.TrimSpace(string(rest)) != "":
+		return nil, fmt.Errorf("%w: something follows the PEM block", ErrBadRequest)
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	// Before the signature is verified: a huge key makes that slow.
+	if err := checkKey(request.PublicKey); err != nil {
+		return nil, err
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	return request.PublicKey, nil
+}
+
+// checkKey refuses a key that is weak, or so large that using it would tire us.
+func checkKey(key crypto.PublicKey) error {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < 2048 || bits > 4096 {
+			return fmt.Errorf("%w: an RSA key of %d bits; 2048 to 4096 are taken", ErrBadRequest, bits)
+		}
+		if key.E < 1<<16+1 || key.E%2 == 0 { // FIPS 186-5 section A.1.1
+			return fmt.Errorf("%w: an RSA key with the exponent %d; 65537 is usual", ErrBadRequest, key.E)
+		}
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+		default:
+			return fmt.Errorf("%w: an elliptic curve other than P-256, P-384 and P-521", ErrBadRequest)
+		}
+	case ed25519.PublicKey:
+	default:
+		return fmt.Errorf("%w: a key of type %T", ErrBadRequest, key)
+	}
+	return nil
+}

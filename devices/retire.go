@@ -1,0 +1,34 @@
+package devices
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatepost.dev/posture"
+)
+
+// ErrBadReason is a reason that cannot be recorded.
+var ErrBadReason = errors.New("bad reason")
+
+// Retirer takes devices out of service.
+type Retirer struct {
+	Records RetireRecords
+	Now     func() time.Time
+}
+
+// RetireRecords marks a device as retired and revokes its certificates, in one
+// commit; posture.ErrNoDevice, posture.ErrRetired.
+type RetireRecords interface {
+	RetireDevice(ctx context.Context, id, reason string, at time.Time) (posture.Device, error)
+}
+
+// Retire takes the device out of service for good and revokes its certificates:
+// once it returns, no sign-in from the device succeeds. The reason may be empty.
+func (r *Retirer) Retire(ctx context.Context, id, reason string) (posture.Device, error) {
+	if problem := checkText(reason); problem != "" {
+		return posture.Device{}, fmt.Errorf("%w: %s", ErrBadReason, problem)
+	}
+	return r.Records.RetireDevice(ctx, id, reason, r.Now())
+}
