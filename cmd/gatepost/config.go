@@ -3,6 +3,7 @@ package main
 import (
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -104,7 +105,7 @@ type Devices struct {
 	// is valid: from 1h to 9552h (398 days). Defaults to 2160h (90 days).
 	CertificateLifetime time.Duration `yaml:"certificate_lifetime"`
 
-	_ struct{} `yaml:"proxy" later:"let clients connect to gatepost itself and delete it"`
+	_ struct{} `yaml:"proxy" later:"delete it: clients connect to gatepost itself"`
 }
 
 // DeviceAuthority is the built-in device authority, each part a PEM file that
@@ -186,7 +187,7 @@ type Policy struct {
 	// Defaults to 168h (7 days).
 	ManagedMaxAge time.Duration `yaml:"managed_max_age"`
 
-	_ struct{} `yaml:"rules" later:"this version judges by what sources report as managed and compliant; delete it"`
+	_ struct{} `yaml:"rules" later:"delete it: this version judges by what sources report as managed and compliant"`
 	_ struct{} `yaml:"bind_owner" later:"delete it"`
 }
 
@@ -220,10 +221,12 @@ func hostname(rawURL string) string {
 	return u.Hostname()
 }
 
-// port is the port of a URL, 443 if it names none.
+// port is the port of a URL, 443 if it names none that could be.
 func port(rawURL string) string {
-	if u, err := url.Parse(rawURL); err == nil && u.Port() != "" {
-		return u.Port()
+	if u, err := url.Parse(rawURL); err == nil {
+		if n, err := strconv.Atoi(u.Port()); err == nil && n > 0 && n <= 65535 {
+			return strconv.Itoa(n)
+		}
 	}
 	return "443"
 }

@@ -93,7 +93,7 @@ func plain(err error) error {
 // nothing to look at.
 func parseYAML(f *findings, data []byte) *yaml.Node {
 	if line, problem := unreadable(data); problem != "" {
-		f.addAt(line, "", problem, "write it as plain text in UTF-8")
+		f.addAt(line, "", problem, "save it as plain text in UTF-8, without such characters")
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))

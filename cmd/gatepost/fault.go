@@ -64,10 +64,14 @@ func (f *findings) add(path, problem, instead string) {
 	f.addAt(f.line(path), path, problem, instead)
 }
 
-// addAt notes a fault on a line that is not that of path.
+// addAt notes a fault on a line that is not that of path. The same one again is
+// not said twice.
 func (f *findings) addAt(line int, path, problem, instead string) {
 	f.refuse[path] = true
-	f.faults = append(f.faults, Fault{File: f.file, Line: line, Path: path, Problem: problem, Instead: instead})
+	fault := Fault{File: f.file, Line: line, Path: path, Problem: problem, Instead: instead}
+	if n := len(f.faults); n == 0 || f.faults[n-1] != fault {
+		f.faults = append(f.faults, fault)
+	}
 }
 
 // warn notes what is likely not meant so.
