@@ -1,0 +1,271 @@
+// Package gatepost_test holds the architecture: which package may import which
+// and why, and the rules that the code itself shows. Nothing here runs the
+// product; every rule is read off the source.
+package gatepost_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "gatepost.dev"
+
+// rule is what a package may import besides the standard library and the
+// modules below.
+type rule struct {
+	why     string
+	imports []string // packages of this module, for all files
+	tests   []string // more of them, for test files
+	never   []string // of the standard library, subpackages included, unless in except
+	except  []string
+}
+
+// world is what a pure package cannot touch: with it, its tests would need one.
+var world = []string{"os", "net", "log", "syscall", "io/fs", "path/filepath", "database", "crypto/rand", "math/rand"}
+
+// packages has a line for each package of the module.
+var packages = map[string]rule{
+	"posture": {
+		why:   "the domain: a verdict depends on a device, a policy and a time, nothing else",
+		never: world,
+	},
+	"contract": {
+		why:   "Okta's contract as data and checks over bytes: provider and simulated Okta both lean on it, so it leans on nobody",
+		never: world, except: []string{"net/url"},
+	},
+	"templates":    {why: "pages get one typed value each and know nobody's types"},
+	"internal/web": {why: "the adapter under every handler knows none of them"},
+	"certs":        {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
+	"store": {
+		why:     "keeps the domain's records; what they mean is posture's",
+		imports: []string{"posture"},
+		tests:   []string{"store/bolt", "store/storetest"},
+	},
+	"store/bolt": {
+		why:     "one engine behind the key-value seam: it knows no record",
+		imports: []string{"store"},
+		tests:   []string{"store/storetest", "posture"},
+	},
+	"store/storetest": {
+		why:     "the suite that every engine passes; it names no engine",
+		imports: []string{"store", "posture"},
+	},
+	"idp/saml": {
+		why:     "bytes, keys and times in, bytes out: no HTTP server, no store, no relying party's HTTP",
+		imports: []string{"contract", "posture"},
+		never:   []string{"net/http", "os", "log"},
+	},
+	"idp": {
+		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
+		imports: []string{"idp/saml", "posture", "contract", "certs", "templates", "internal/web"},
+	},
+	"devices": {
+		why:     "imports and certificates of devices, over its own small interfaces",
+		imports: []string{"posture", "certs", "internal/web"},
+	},
+	"admin": {
+		why:     "administration over HTTP; it reads a relying party's metadata with the same code as the sign-in",
+		imports: []string{"posture", "devices", "certs", "idp/saml", "internal/web"},
+	},
+	"conform": {
+		why:     "plays Okta against any provider: what it shared with idp, it could not judge",
+		imports: []string{"contract", "internal/web"},
+	},
+	"cmd/gatepost": {
+		why: "the only place that wires, so the only one that may know an engine",
+		imports: []string{"admin", "certs", "conform", "contract", "devices", "idp", "idp/saml", "internal/web",
+			"posture", "store", "store/bolt", "templates"},
+	},
+}
+
+// dependency says who may import a module of somebody else.
+type dependency struct {
+	why   string
+	by    []string // packages of this module
+	tests bool     // any test may
+}
+
+// dependencies has a line for each module that is imported directly.
+var dependencies = map[string]dependency{
+	"go.etcd.io/bbolt":                              {why: "an engine stays behind the key-value seam", by: []string{"store/bolt"}},
+	"github.com/crewjam/saml":                       {why: "a second opinion; of its own provider nothing is used", by: []string{"conform", "idp/saml"}, tests: true},
+	"github.com/beevik/etree":                       {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
+	"github.com/russellhaering/goxmldsig":           {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
+	"go.yaml.in/yaml/v3":                            {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
+	"github.com/alecthomas/kong":                    {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
+	"software.sslmate.com/src/go-pkcs12":            {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
+	"github.com/go-json-experiment/json":            {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web"}, tests: true},
+	"golang.org/x/sys":                              {why: "locks and sockets by operating system", by: []string{"cmd/gatepost", "store/bolt"}},
+	"golang.org/x/sync":                             {why: "groups of goroutines", by: []string{"cmd/gatepost"}, tests: true},
+	"github.com/rogpeppe/go-internal":               {why: "scripts that run the real binary", tests: true},
+	"github.com/chromedp/chromedp":                  {why: "a real browser", tests: true},
+	"github.com/chromedp/cdproto":                   {why: "a real browser", tests: true},
+	"github.com/mattermost/xml-roundtrip-validator": {why: "compared with, never leant on: it lets DOCTYPE and two roots through", tests: true},
+}
+
+// source is one parsed file.
+type source struct {
+	path string // slash-separated, from the root
+	pkg  string // its directory, which is its package's path within the module
+	test bool
+	fset *token.FileSet
+	file *ast.File
+}
+
+// at says where a node is.
+func (s *source) at(n ast.Node) string {
+	return s.path + ":" + strconv.Itoa(s.fset.Position(n.Pos()).Line)
+}
+
+// tree parses every Go file of the module, once.
+var tree = sync.OnceValues(func() ([]*source, error) {
+	var sources []*source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		slashed := filepath.ToSlash(name)
+		sources = append(sources, &source{
+			path: slashed, pkg: path.Dir(slashed), test: strings.HasSuffix(name, "_test.go"), fset: fset, file: f,
+		})
+		return err
+	})
+	return sources, err
+})
+
+// eachSource calls check for every file outside the root, which holds only
+// these tests.
+func eachSource(t *testing.T, check func(t *testing.T, s *source)) {
+	t.Helper()
+	sources, err := tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sources) < 20 {
+		t.Fatalf("found %d files: these tests look in the wrong place", len(sources))
+	}
+	for _, s := range sources {
+		if s.pkg != "." {
+			check(t, s)
+		}
+	}
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	eachSource(t, func(t *testing.T, s *source) {
+		r, known := packages[s.pkg]
+		if !known {
+			t.Errorf("%s: package %q has no line in arch_test.go: add it, with the reason", s.path, s.pkg)
+			return
+		}
+		for _, spec := range s.file.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if complaint := r.forbids(s, imported); complaint != "" {
+				t.Errorf("%s: %s must not import %s: %s", s.at(spec), s.pkg, imported, complaint)
+			}
+		}
+	})
+}
+
+// forbids says why the file may not import a package, or nothing when it may.
+func (r *rule) forbids(s *source, imported string) string {
+	if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+		if ours == s.pkg || slices.Contains(r.imports, ours) || s.test && slices.Contains(r.tests, ours) {
+			return ""
+		}
+		return r.why
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		if s.test || within(imported, r.except) || !within(imported, r.never) {
+			return ""
+		}
+		return r.why
+	}
+	for name, d := range dependencies {
+		if within(imported, []string{name}) {
+			if slices.Contains(d.by, s.pkg) || s.test && d.tests {
+				return ""
+			}
+			return d.why
+		}
+	}
+	return "the module has no line in arch_test.go: is it needed? then add it, with the reason"
+}
+
+// within tells whether a path is one of those or below one.
+func within(p string, those []string) bool {
+	return slices.ContainsFunc(those, func(t string) bool { return p == t || strings.HasPrefix(p, t+"/") })
+}
+
+// TestTableIsTrue refuses lines about what is no longer there.
+func TestTableIsTrue(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	eachSource(t, func(_ *testing.T, s *source) {
+		seen[s.pkg] = true
+		for _, spec := range s.file.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			seen[imported] = true
+		}
+	})
+	for _, pkg := range slices.Sorted(maps.Keys(packages)) {
+		if !seen[pkg] {
+			t.Errorf("arch_test.go has a line for package %q, which does not exist: remove it", pkg)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(dependencies)) {
+		used := func(p string) bool { return within(p, []string{name}) }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(seen)), used) {
+			t.Errorf("arch_test.go has a line for module %q, which nobody imports: remove it", name)
+		}
+	}
+}
+
+// TestRulesBite shows that the table refuses what it is there to refuse.
+func TestRulesBite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pkg, imported string
+		test, allowed bool
+	}{
+		{pkg: "cmd/gatepost", imported: module + "/store/bolt", allowed: true},
+		{pkg: "admin", imported: module + "/store/bolt"},
+		{pkg: "conform", imported: module + "/idp"},
+		{pkg: "conform", imported: module + "/idp/saml", test: true},
+		{pkg: "posture", imported: module + "/store"},
+		{pkg: "posture", imported: "os"},
+		{pkg: "posture", imported: "net/http"},
+		{pkg: "posture", imported: "os", test: true, allowed: true},
+		{pkg: "contract", imported: "net/url", allowed: true},
+		{pkg: "contract", imported: "net/http"},
+		{pkg: "store", imported: "go.etcd.io/bbolt"},
+		{pkg: "store/bolt", imported: "go.etcd.io/bbolt/errors", allowed: true},
+		{pkg: "idp", imported: "github.com/crewjam/saml"},
+		{pkg: "idp", imported: "github.com/crewjam/saml", test: true, allowed: true},
+		{pkg: "idp", imported: "example.org/new"},
+	} {
+		r := packages[c.pkg]
+		s := &source{pkg: c.pkg, test: c.test}
+		if got := r.forbids(s, c.imported) == ""; got != c.allowed {
+			t.Errorf("%s imports %s (test: %t): allowed = %t, want %t", c.pkg, c.imported, c.test, got, c.allowed)
+		}
+	}
+}
