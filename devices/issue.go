@@ -1,10 +1,10 @@
 package devices
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -51,19 +51,18 @@ type IssueRecords interface {
 type Issuer struct {
 	Authority Authority
 	Records   IssueRecords
+	Lifetime  time.Duration // when none is asked for; 0: DefaultLifetime
 	Now       func() time.Time
 }
 
 // Issue makes a certificate that identifies the device by this key, valid from
-// now for the lifetime (0: DefaultLifetime). It is recorded before it is handed
+// now for the lifetime (0: the issuer's own). It is recorded before it is handed
 // out: a certificate that the inventory does not know never leaves.
 //
 // Errors: posture.ErrNoDevice, ErrRetired, ErrKeyInUse, ErrBadRequest for a key
 // that is too weak, ErrBadLifetime.
 func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error) {
-	if lifetime == 0 {
-		lifetime = DefaultLifetime
-	}
+	lifetime = cmp.Or(lifetime, i.Lifetime, DefaultLifetime)
 	if lifetime < minLifetime || lifetime > maxLifetime {
 		return nil, fmt.Errorf("%w: %s; from %s to %s", ErrBadLifetime, lifetime, minLifetime, maxLifetime)
 	}
@@ -72,14 +71,14 @@ func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKe
 	}
 	device, err := i.Records.Device(ctx, deviceID)
 	if err != nil {
-		return nil, fmt.Errorf("device %q: %w", deviceID, err)
+		return nil, err
 	}
 	if device.Retired() {
 		return nil, fmt.Errorf("device %q: %w", deviceID, posture.ErrRetired)
 	}
 	cert, err := i.Authority.Issue(device.ID, key, i.Now(), lifetime)
 	if err != nil {
-		return nil, fmt.Errorf("issue certificate for device %q: %w", deviceID, err)
+		return nil, err
 	}
 	err = i.Records.AddCertificate(ctx, posture.Certificate{
 		Authority: i.Authority.ID(),
@@ -122,7 +121,8 @@ func KeyOfRequest(csr []byte) (crypto.PublicKey, error) {
 	return request.PublicKey, nil
 }
 
-// checkKey refuses a key that is weak, or so large that using it would tire us.
+// checkKey takes the keys that browsers use for client certificates, and
+// refuses one that is weak, or so large that using it would tire us.
 func checkKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -133,14 +133,11 @@ func checkKey(key crypto.PublicKey) error {
 			return fmt.Errorf("%w: an RSA key with the exponent %d; 65537 is usual", ErrBadRequest, key.E)
 		}
 	case *ecdsa.PublicKey:
-		switch key.Curve {
-		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-		default:
-			return fmt.Errorf("%w: an elliptic curve other than P-256, P-384 and P-521", ErrBadRequest)
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
+			return fmt.Errorf("%w: an elliptic curve other than P-256 and P-384", ErrBadRequest)
 		}
-	case ed25519.PublicKey:
 	default:
-		return fmt.Errorf("%w: a key of type %T", ErrBadRequest, key)
+		return fmt.Errorf("%w: a key of type %T; RSA, P-256 and P-384 are taken", ErrBadRequest, key)
 	}
 	return nil
 }

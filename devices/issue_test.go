@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -98,6 +99,11 @@ func TestIssueRecordsBeforeHandingOut(t *testing.T) {
 		t.Errorf("issued to %q", cert.Subject)
 	}
 
+	issuer.Lifetime = 720 * time.Hour
+	if cert, err := issuer.Issue(t.Context(), "d1", key.Public(), 0); err != nil || !cert.NotAfter.Equal(now.Add(720*time.Hour)) {
+		t.Errorf("configured lifetime: %v, %v", cert, err)
+	}
+
 	full := errors.New("no space left")
 	for _, failure := range []error{full, posture.ErrKeyInUse, posture.ErrRetired} {
 		records.err = failure
@@ -135,6 +141,7 @@ func TestIssueRefused(t *testing.T) {
 		{"huge RSA key", "d1", huge, 0, ErrBadRequest},
 		{"RSA exponent 3", "d1", &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 3}, 0, ErrBadRequest},
 		{"weak curve", "d1", p224.Public(), 0, ErrBadRequest},
+		{"a key that browsers cannot use", "d1", ed25519.PublicKey(make([]byte, 32)), 0, ErrBadRequest},
 		{"no key", "d1", nil, 0, ErrBadRequest},
 	} {
 		issuer, authority, records := newIssuer(t)
@@ -180,8 +187,8 @@ func TestKeyOfRequest(t *testing.T) {
 type retirements map[string]string
 
 func (r retirements) RetireDevice(_ context.Context, id, reason string, at time.Time) (posture.Device, error) {
-	if _, ok := r[id]; ok {
-		return posture.Device{}, posture.ErrRetired
+	if id == "unknown" {
+		return posture.Device{}, posture.ErrNoDevice
 	}
 	r[id] = reason
 	return posture.Device{ID: id, RetiredAt: at, RetireReason: reason}, nil
@@ -195,7 +202,7 @@ func TestRetire(t *testing.T) {
 	if err != nil || !d.RetiredAt.Equal(now) || records["d1"] != "lost in a taxi" {
 		t.Fatal(d, err)
 	}
-	if _, err := retirer.Retire(t.Context(), "d1", ""); !errors.Is(err, posture.ErrRetired) {
+	if _, err := retirer.Retire(t.Context(), "unknown", ""); !errors.Is(err, posture.ErrNoDevice) {
 		t.Error(err)
 	}
 	for _, reason := range []string{"a\nb", strings.Repeat("x", 257), "\xff"} {

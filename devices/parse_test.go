@@ -93,7 +93,7 @@ func TestParseCSVFaults(t *testing.T) {
 		{"truth values", "id,managed,compliant\na,TRUE,yes\nb,1,false\n", []string{
 			`line 2, managed: "TRUE" is not a truth value: write true or false`, `line 2, compliant: "yes" is not`, `line 3, managed: "1" is not`}, 0},
 		{"IDs", "id\na b\n..\n" + strings.Repeat("a", 129) + "\n" + strings.Repeat("a", 128) + "\nä\n", []string{
-			`line 2, id: "a b" cannot be an ID`, `line 3, id: ".." cannot`, `line 4, id: "aaa`, `line 6, id: "\u00e4" cannot`}, 1},
+			`line 2, id: device ID "a b" has a character`, `line 3, id: ".." cannot be an ID`, `line 4, id: device ID "aaa`, `line 6, id: device ID`}, 1},
 		{"the same ID twice", "id,os\na,1\nb,2\na,3\nA,4\n", []string{`line 4, id: "a" stands on line 2 already`}, 3},
 		{"a bad row's ID counts", "id,managed\na,nope\na,true\n", []string{"line 2, managed:", `line 3, id: "a" stands on line 2`}, 0},
 		{"values", "id,os,owner\na," + long + "," + long[1:] + "\nb,tab\there,\xff\nc,\x00,\u0085\nd,\uFFFE, x\n", []string{

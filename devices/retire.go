@@ -18,8 +18,8 @@ type Retirer struct {
 	Now     func() time.Time
 }
 
-// RetireRecords marks a device as retired and revokes its certificates, in one
-// commit; posture.ErrNoDevice, posture.ErrRetired.
+// RetireRecords marks a device as retired and revokes its certificates, durably:
+// posture.ErrNoDevice. Retiring again changes nothing.
 type RetireRecords interface {
 	RetireDevice(ctx context.Context, id, reason string, at time.Time) (posture.Device, error)
 }

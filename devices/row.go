@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"gatepost.dev/certs"
 	"gatepost.dev/posture"
 )
 
@@ -19,7 +20,6 @@ import (
 const (
 	maxLine     = 64 << 10 // bytes, without the line's end
 	maxText     = 256      // bytes of any value but the ID
-	maxID       = 128
 	maxFactName = 64
 	maxFacts    = 64 // facts named as such in one row
 	maxRows     = 10_000_000
@@ -144,12 +144,11 @@ func checkRow(r *posture.Report) (column, problem string) {
 // checkID tells what is wrong with a device's ID. "." and ".." are refused
 // because they cannot stand in the path of a URL.
 func checkID(id string) (problem string) {
-	bad := len(id) > maxID || id == "." || id == ".."
-	for i := 0; i < len(id); i++ {
-		bad = bad || !isAlnum(id[i]) && !strings.ContainsRune("._:-", rune(id[i]))
+	if id == "." || id == ".." {
+		return quote(id) + " cannot be an ID"
 	}
-	if bad {
-		return fmt.Sprintf("%s cannot be an ID: 1 to %d letters, digits, '.', '_', ':' and '-'", quote(id), maxID)
+	if err := certs.ValidDeviceID(id); err != nil {
+		return err.Error()
 	}
 	return ""
 }
