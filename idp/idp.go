@@ -1,0 +1,124 @@
+// Package idp is one sign-in: a request comes in, the device at the other end
+// is recognised and judged, the decision is recorded, and a signed answer goes
+// out. The protocols differ only at both ends of that.
+//
+// It keeps no state of its own and opens nothing: inventory, keys, relying
+// parties and clock are handed in.
+package idp
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/posture"
+)
+
+// RelyingParty is an organisation that asks, with what was agreed for it.
+type RelyingParty struct {
+	Name    string
+	SAML    *saml.ServiceProvider
+	Policy  *posture.Policy
+	Scope   saml.Scope
+	Encrypt *saml.EncryptionKey // nil: assertions travel in the clear
+
+	// AssertUnmanaged answers Success with IsManaged "false" where the default
+	// is to refuse.
+	AssertUnmanaged bool
+	// RefuseNoncompliant refuses a managed device that is not compliant where
+	// the default is to assert IsCompliant "false".
+	RefuseNoncompliant bool
+}
+
+// RelyingParties finds a relying party by the entity ID of its requests, or
+// returns posture.ErrNoRelyingParty.
+type RelyingParties interface {
+	ByEntityID(ctx context.Context, entityID string) (*RelyingParty, error)
+}
+
+// Inventory is what is known of devices and of the certificates issued to them.
+type Inventory interface {
+	Device(ctx context.Context, id string) (posture.Device, error)                          // posture.ErrNoDevice
+	Certificate(ctx context.Context, authority, serial string) (posture.Certificate, error) // posture.ErrNoCertificate
+}
+
+// Recorder makes a decision durable and claims the request that it answers, in
+// one step. It returns posture.ErrReplayed for a request that was claimed
+// before; a claim holds at least until claimUntil.
+type Recorder interface {
+	Decide(ctx context.Context, d posture.Decision, claimUntil time.Time) error
+}
+
+// Verifier turns the certificates that a client presented into an identity, or
+// says why not: certs.ErrNoCertificate, ErrExpired, ErrUntrusted.
+type Verifier interface {
+	Verify(chain []*x509.Certificate, now time.Time) (certs.Identity, error)
+}
+
+// recognised is who is at the other end of a connection, as far as we know.
+type recognised struct {
+	identity certs.Identity
+	device   posture.Device // zero unless known
+	known    bool
+	reason   posture.Reason // why the device cannot be judged; empty when it can
+}
+
+// recognise finds the one device whose certificate is at the other end. That a
+// device is not known is a result; an error is a failure to find out.
+func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Certificate, now time.Time) (recognised, error) {
+	id, err := v.Verify(chain, now)
+	switch {
+	case errors.Is(err, certs.ErrNoCertificate):
+		return recognised{reason: posture.NoCertificate}, nil
+	case errors.Is(err, certs.ErrExpired):
+		return recognised{reason: posture.ExpiredCertificate}, nil
+	case err != nil:
+		return recognised{reason: posture.UnknownDevice}, nil
+	}
+	r := recognised{identity: id}
+	if id.BuiltIn {
+		if r.reason, err = issued(ctx, inv, id); r.reason != "" || err != nil {
+			return r, err
+		}
+	}
+	r.device, err = inv.Device(ctx, id.DeviceID)
+	switch {
+	case errors.Is(err, posture.ErrNoDevice):
+		r.reason = posture.UnknownDevice
+		return r, nil
+	case err != nil:
+		return r, fmt.Errorf("look up device %q: %w", id.DeviceID, err)
+	}
+	r.known = true
+	return r, nil
+}
+
+// issued checks a certificate of the built-in authority against what that
+// authority recorded when it issued it: a signature alone is not enough, since
+// what was issued may have been revoked, or be unknown to a restored inventory.
+func issued(ctx context.Context, inv Inventory, id certs.Identity) (posture.Reason, error) {
+	c, err := inv.Certificate(ctx, id.Authority, id.Serial)
+	switch {
+	case errors.Is(err, posture.ErrNoCertificate):
+		return posture.UnknownDevice, nil
+	case err != nil:
+		return "", fmt.Errorf("look up certificate %q: %w", id.Serial, err)
+	case c.DeviceID != id.DeviceID || c.KeyHash != id.KeyHash:
+		return posture.UnknownDevice, nil
+	case c.Revoked():
+		return posture.RevokedCertificate, nil
+	}
+	return "", nil
+}
+
+// verdict judges whoever was recognised.
+func (r *recognised) verdict(p *posture.Policy, now time.Time) posture.Verdict {
+	if r.reason != "" {
+		return posture.Verdict{Reason: r.reason}
+	}
+	return posture.Judge(&r.device, p, now)
+}

@@ -1,0 +1,165 @@
+package idp
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+	"gatepost.dev/templates"
+)
+
+// SAML answers AuthnRequests (SAML profiles 4.1, web browser SSO).
+type SAML struct {
+	EntityID       string // of this provider
+	SSOURL         string // where requests arrive, as metadata name it
+	RelyingParties RelyingParties
+	Inventory      Inventory
+	Recorder       Recorder
+	Verifier       Verifier
+	Keys           func() *certs.SigningKey // the key that signs now
+	Now            func() time.Time
+}
+
+// MaxRequestBody bounds the body of a request: 64 KiB of XML in base64, URL-encoded,
+// with room for RelayState.
+const MaxRequestBody = 256 << 10
+
+// ServeSSO is the single sign-on endpoint, for both bindings.
+func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
+	now := s.Now()
+	ctx := r.Context()
+	message, err := decode(r)
+	if err != nil {
+		return badRequest(err)
+	}
+	rp, err := s.RelyingParties.ByEntityID(ctx, message.Issuer())
+	switch {
+	case errors.Is(err, posture.ErrNoRelyingParty):
+		return &web.Error{Status: http.StatusBadRequest, Reason: "unknown_relying_party", Err: err}
+	case err != nil:
+		return unavailable(fmt.Errorf("look up relying party: %w", err))
+	}
+	web.Annotate(ctx, slog.String("relying_party", rp.Name))
+
+	signIn := signIn{SAML: s, rp: rp, now: now, reference: web.Reference(ctx), remoteAddr: r.RemoteAddr}
+	request, err := message.Check(rp.SAML, s.SSOURL, now)
+	var status *saml.StatusError
+	switch {
+	case errors.As(err, &status):
+		err = signIn.refuseRequest(status)
+	case err != nil:
+		return badRequest(err)
+	default:
+		var chain []*x509.Certificate
+		if r.TLS != nil {
+			chain = r.TLS.PeerCertificates
+		}
+		err = signIn.answer(ctx, request, chain)
+	}
+	if err != nil {
+		return err
+	}
+	return signIn.send(ctx, w)
+}
+
+// decode reads the message by the binding that its method implies.
+func decode(r *http.Request) (*saml.Message, error) {
+	switch r.Method {
+	case http.MethodGet:
+		return saml.DecodeRedirect(r.URL.RawQuery)
+	case http.MethodPost:
+		body, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBody+1))
+		if err != nil {
+			return nil, fmt.Errorf("read request: %w", err)
+		}
+		if len(body) > MaxRequestBody {
+			return nil, &saml.BadRequest{Reason: "too_large", Err: errors.New("request body is too large")}
+		}
+		return saml.DecodePost(body)
+	}
+	// A HEAD must not use a request up, and the mux lets it through with GET.
+	return nil, &saml.BadRequest{Reason: "method", Err: fmt.Errorf("method %q is not served", r.Method)}
+}
+
+func badRequest(err error) error {
+	reason := "malformed"
+	if bad := (*saml.BadRequest)(nil); errors.As(err, &bad) {
+		reason = bad.Reason
+	}
+	return &web.Error{Status: http.StatusBadRequest, Reason: reason, Err: err}
+}
+
+func unavailable(err error) error {
+	return &web.Error{Status: http.StatusServiceUnavailable, Reason: "unavailable", Err: err, RetryAfter: 5 * time.Second}
+}
+
+// newID makes an identifier for an answer: an NCName with 128 random bits (SAML
+// core 1.3.4).
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return "_" + hex.EncodeToString(b[:])
+}
+
+// send records the decision, signs the answer and posts it by way of the
+// browser. Nothing leaves before it is recorded.
+func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
+	err := s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))
+	switch {
+	case errors.Is(err, posture.ErrReplayed):
+		return &web.Error{Status: http.StatusBadRequest, Reason: "replayed", Err: err}
+	case err != nil:
+		return unavailable(fmt.Errorf("record decision: %w", err))
+	}
+	web.Annotate(ctx, slog.String("outcome", string(s.decision.Outcome)), slog.String("device", s.decision.DeviceID),
+		slog.String("verdict", string(s.decision.Reason)), slog.Bool("managed", s.decision.Managed), slog.Bool("compliant", s.decision.Compliant))
+
+	key := s.Keys()
+	response, err := s.prepared.Sign(ctx, &saml.Signer{Key: key, Certificate: key.Certificate})
+	if err != nil {
+		return unavailable(fmt.Errorf("sign answer: %w", err))
+	}
+	return templates.Write(w, http.StatusOK, &templates.Answer{
+		Action:        s.request.ACS,
+		SAMLResponse:  base64.StdEncoding.EncodeToString(response),
+		RelayState:    s.request.RelayState,
+		HasRelayState: s.request.HasRelayState,
+		Refused:       s.decision.Outcome == posture.Refused,
+		Reference:     s.reference,
+	})
+}
+
+// Metadata serves the provider's metadata.
+type Metadata struct {
+	EntityID, SSOURL string
+	Keys             func() []*certs.SigningKey // published now
+	Now              func() time.Time
+}
+
+// ServeMetadata writes the metadata document.
+func (m *Metadata) ServeMetadata(w http.ResponseWriter, r *http.Request) error {
+	var published []*x509.Certificate
+	for _, k := range m.Keys() {
+		published = append(published, k.Certificate)
+	}
+	document, err := saml.ProviderMetadata(m.EntityID, m.SSOURL, published, m.Now())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/samlmetadata+xml")
+	w.Header().Set("Content-Disposition", `attachment; filename="gatepost-metadata.xml"`)
+	_, err = w.Write(document)
+	return err
+}
