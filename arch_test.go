@@ -105,6 +105,7 @@ var dependencies = map[string]dependency{
 	"github.com/alecthomas/kong":                    {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
 	"software.sslmate.com/src/go-pkcs12":            {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
 	"github.com/go-json-experiment/json":            {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web"}, tests: true},
+	"github.com/prometheus/client_golang":           {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/sys":                              {why: "locks and sockets by operating system", by: []string{"cmd/gatepost", "store/bolt"}},
 	"golang.org/x/sync":                             {why: "groups of goroutines", by: []string{"cmd/gatepost"}, tests: true},
 	"github.com/rogpeppe/go-internal":               {why: "scripts that run the real binary", tests: true},
