@@ -15,6 +15,8 @@ var (
 	ErrBadRows   = errors.New("nothing was imported")
 	ErrBadSource = errors.New("bad name of a source")
 	ErrBadFormat = errors.New("unknown format")
+	// ErrUnreadable: reading the file failed, not what it says.
+	ErrUnreadable = errors.New("cannot read the file to its end")
 	// ErrEmptyReplace: an empty file would make every device of its source
 	// unmanaged, which is more likely a broken export than meant.
 	ErrEmptyReplace = errors.New("the file names no device, and so would make all devices of its source unmanaged")
@@ -125,7 +127,7 @@ func stage(ctx context.Context, rows Rows, staging Staging, report func(Event)) 
 			continue
 		}
 		if err != nil {
-			return read, fmt.Errorf("read the file: %w", err)
+			return read, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		}
 		read++
 		if read%progressRows == 0 {

@@ -173,7 +173,7 @@ func TestImportAbortsWhenTheClientHasGone(t *testing.T) {
 		return 0, gone
 	}))
 	_, err := v.importer().Import(ctx, body, CSV, "import", false, func(Event) {})
-	if !errors.Is(err, gone) || errors.Is(err, context.Canceled) || !v.aborted || v.devices != nil {
+	if !errors.Is(err, gone) || !errors.Is(err, ErrUnreadable) || errors.Is(err, context.Canceled) || !v.aborted || v.devices != nil {
 		t.Errorf("error %v, aborted %v, imported %d", err, v.aborted, len(v.devices))
 	}
 }

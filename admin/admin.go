@@ -1,0 +1,155 @@
+// Package admin is the administration API, both sides of it: handlers for
+// /api/v1, each a struct of exactly what it needs, and the Client that the
+// commands use.
+//
+// It has no authorisation of its own: whoever reaches the handlers may do
+// everything, so they are served on a socket that only the owner can open. It
+// is no console and keeps nothing; the records are behind small interfaces.
+//
+// Errors are application/problem+json (RFC 9457). Streams are JSON lines
+// (application/x-ndjson); one that fails says so in its last line, as
+// {"problem": ...}.
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/devices"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+)
+
+// Prefix begins the path of everything in the API.
+const Prefix = "/api/v1/"
+
+// route mounts h at method and path, which is below Prefix.
+func route(mux *http.ServeMux, o *web.Options, method, path string, h web.HandlerFunc) {
+	pattern := method + " " + Prefix + path
+	mux.Handle(pattern, web.Handle(pattern, h, o))
+}
+
+// NotFound answers for all paths of the API that no other handler has.
+type NotFound struct{ Options *web.Options }
+
+// Mount adds the routes to mux.
+func (h *NotFound) Mount(mux *http.ServeMux) {
+	mux.Handle(Prefix, web.Handle(Prefix, func(_ http.ResponseWriter, r *http.Request) error {
+		return &web.Error{Status: http.StatusNotFound, Reason: "no_route", Public: "The API has no such path, or not with this method."}
+	}, h.Options))
+}
+
+// Sizes of pages.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// query is the parameters of a request, each known and given once at most.
+type query struct{ values url.Values }
+
+func readQuery(r *http.Request, known ...string) (*query, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badQuery("The query is not well formed.")
+	}
+	allowed := make(map[string]bool, len(known))
+	for _, name := range known {
+		allowed[name] = true
+	}
+	for name, given := range values {
+		if !allowed[name] {
+			return nil, badQuery(fmt.Sprintf("The parameter %.64q is not known here.", name))
+		}
+		if len(given) > 1 {
+			return nil, badQuery(fmt.Sprintf("The parameter %q is given twice.", name))
+		}
+	}
+	return &query{values}, nil
+}
+
+func badQuery(public string) error {
+	return &web.Error{Status: http.StatusBadRequest, Reason: "query_invalid", Public: public}
+}
+
+// number reads a number from 1 to most, or gives standard when there is none.
+func (q *query) number(name string, standard, most int) (int, error) {
+	text := q.values.Get(name)
+	if text == "" {
+		return standard, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, badQuery(fmt.Sprintf("The parameter %q is not a number from 1 to %d.", name, most))
+	}
+	return n, nil
+}
+
+// truth reads true or false; given tells whether it is there.
+func (q *query) truth(name string) (value, given bool, err error) {
+	switch text := q.values.Get(name); text {
+	case "":
+		return false, false, nil
+	case "true", "false":
+		return text == "true", true, nil
+	}
+	return false, false, badQuery(fmt.Sprintf("The parameter %q is neither true nor false.", name))
+}
+
+// fail says what the client may know of an error: what is wrong with what he
+// asked for in its own words, else that the records failed.
+func fail(err error) *web.Error {
+	if e, ok := errors.AsType[*web.Error](err); ok {
+		return e
+	}
+	for _, f := range []struct {
+		sentinel error
+		status   int
+		reason   string
+	}{
+		{posture.ErrNoDevice, http.StatusNotFound, "no_device"},
+		{posture.ErrNoRelyingParty, http.StatusNotFound, "no_relying_party"},
+		{posture.ErrRetired, http.StatusConflict, "retired"},
+		{posture.ErrKeyInUse, http.StatusConflict, "key_in_use"},
+		{posture.ErrExists, http.StatusConflict, "exists"},
+		{devices.ErrBadFormat, http.StatusBadRequest, "format"},
+		{devices.ErrBadSource, http.StatusBadRequest, "source"},
+		{devices.ErrBadRows, http.StatusUnprocessableEntity, "bad_rows"},
+		{devices.ErrEmptyReplace, http.StatusUnprocessableEntity, "empty_replace"},
+		{devices.ErrBadReason, http.StatusUnprocessableEntity, "retire_reason"},
+		{devices.ErrBadRequest, http.StatusUnprocessableEntity, "certificate_request"},
+		{devices.ErrBadLifetime, http.StatusUnprocessableEntity, "lifetime"},
+	} {
+		if errors.Is(err, f.sentinel) {
+			return &web.Error{Status: f.status, Reason: f.reason, Public: err.Error(), Err: err}
+		}
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &web.Error{Status: http.StatusRequestEntityTooLarge, Reason: "body_too_large",
+			Public: fmt.Sprintf("More than %d bytes are not taken.", tooLarge.Limit), Err: err}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &web.Error{Status: http.StatusRequestTimeout, Reason: "body_timeout", Public: "The request took too long to arrive.", Err: err}
+	}
+	if errors.Is(err, devices.ErrUnreadable) {
+		return &web.Error{Status: http.StatusBadRequest, Reason: "body_cut", Public: "The file did not arrive whole.", Err: err}
+	}
+	return &web.Error{Status: http.StatusServiceUnavailable, Reason: "unavailable",
+		Public: "The records cannot be read or written now.", Err: err, RetryAfter: 5 * time.Second}
+}
+
+// deviceID is the ID in the path. One that no device can have is not found,
+// before anybody looks for it.
+func deviceID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if certs.ValidDeviceID(id) != nil {
+		return "", fmt.Errorf("%w: %.64q", posture.ErrNoDevice, id)
+	}
+	return id, nil
+}

@@ -1,0 +1,260 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"gatepost.dev/devices"
+	"gatepost.dev/posture"
+)
+
+// Client speaks the administration API. Its errors are *Problem when the server
+// refused.
+type Client struct {
+	HTTP *http.Client
+	Base string // scheme and host of the server, without a path
+}
+
+// NewSocketClient makes a client of the server that listens on the unix socket
+// at path.
+func NewSocketClient(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+	return &Client{
+		HTTP: &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}},
+		Base: "http://gatepost", // never looked up
+	}
+}
+
+// Devices gets one page of devices.
+func (c *Client) Devices(ctx context.Context, q DeviceQuery) (list DeviceList, err error) {
+	values := url.Values{}
+	set(values, "after", q.After)
+	set(values, "owner", q.Owner)
+	setNumber(values, "limit", q.Limit)
+	if q.Managed != nil {
+		values.Set("managed", strconv.FormatBool(*q.Managed))
+	}
+	err = c.call(ctx, http.MethodGet, "devices?"+values.Encode(), nil, &list)
+	return list, err
+}
+
+// Device gets one device with its certificates.
+func (c *Client) Device(ctx context.Context, id string) (d Device, err error) {
+	err = c.call(ctx, http.MethodGet, "devices/"+url.PathEscape(id), nil, &d)
+	return d, err
+}
+
+// Retire takes the device out of service for good.
+func (c *Client) Retire(ctx context.Context, id, reason string) (d posture.Device, err error) {
+	err = c.call(ctx, http.MethodPost, "devices/"+url.PathEscape(id)+"/retire", retirement{reason}, &d)
+	return d, err
+}
+
+// IssueCertificate has a certificate made for the key of the request (PKCS #10,
+// PEM). Lifetime 0 is what the server is configured for.
+func (c *Client) IssueCertificate(ctx context.Context, id string, csr []byte, lifetime time.Duration) (cert IssuedCertificate, err error) {
+	request := certificateRequest{CSR: string(csr)}
+	if lifetime != 0 {
+		request.Lifetime = lifetime.String()
+	}
+	err = c.call(ctx, http.MethodPost, "devices/"+url.PathEscape(id)+"/certificates", request, &cert)
+	return cert, err
+}
+
+// Import sends a file of devices and calls onEvent with what the server tells
+// meanwhile, faults of the file among it.
+func (c *Client) Import(ctx context.Context, file io.Reader, o ImportOptions, onEvent func(devices.Event)) (devices.Result, error) {
+	values := url.Values{"format": {string(o.Format)}}
+	set(values, "source", o.Source)
+	if o.Replace {
+		values.Set("replace", "true")
+	}
+	response, err := c.send(ctx, http.MethodPost, "devices/import?"+values.Encode(), "application/octet-stream", io.NopCloser(file))
+	if err != nil {
+		return devices.Result{}, err
+	}
+	defer response.Body.Close()
+	for lines := json.NewDecoder(response.Body); ; {
+		var line importLine
+		if err := lines.Decode(&line); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return devices.Result{}, fmt.Errorf("the server broke off, and may or may not have imported the file: %w", err)
+		}
+		switch {
+		case line.Problem != nil:
+			return devices.Result{}, line.Problem
+		case line.Result != nil:
+			return *line.Result, nil
+		case line.Event != nil:
+			onEvent(*line.Event)
+		}
+	}
+}
+
+// RelyingParties gets all relying parties, by name.
+func (c *Client) RelyingParties(ctx context.Context) ([]RelyingParty, error) {
+	var list relyingPartyList
+	err := c.call(ctx, http.MethodGet, "relying-parties", nil, &list)
+	return list.RelyingParties, err
+}
+
+// AddRelyingParty registers a relying party.
+func (c *Client) AddRelyingParty(ctx context.Context, n NewRelyingParty) (rp RelyingParty, err error) {
+	err = c.call(ctx, http.MethodPost, "relying-parties", n, &rp)
+	return rp, err
+}
+
+// RemoveRelyingParty forgets a relying party that was added.
+func (c *Client) RemoveRelyingParty(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "relying-parties/"+url.PathEscape(name), nil, nil)
+}
+
+// Keys gets the published signing keys, the one that signs first.
+func (c *Client) Keys(ctx context.Context) ([]Key, error) {
+	var list keyList
+	err := c.call(ctx, http.MethodGet, "keys", nil, &list)
+	return list.Keys, err
+}
+
+// RotateKey publishes a next key.
+func (c *Client) RotateKey(ctx context.Context) (next Key, err error) {
+	err = c.call(ctx, http.MethodPost, "keys/rotate", nil, &next)
+	return next, err
+}
+
+// ActivateKey makes a published key sign, and gets the keys as they are then.
+func (c *Client) ActivateKey(ctx context.Context, id string) ([]Key, error) {
+	var list keyList
+	err := c.call(ctx, http.MethodPost, "keys/"+url.PathEscape(id)+"/activate", nil, &list)
+	return list.Keys, err
+}
+
+// Decisions gets decisions, the oldest first.
+func (c *Client) Decisions(ctx context.Context, q DecisionQuery) (list DecisionList, err error) {
+	err = c.call(ctx, http.MethodGet, "decisions?"+q.encode().Encode(), nil, &list)
+	return list, err
+}
+
+// FollowDecisions calls onDecision with the decisions that q asks for (its Limit
+// must be 0) and then with each new one, until ctx ends (the error is ctx's) or
+// the server stops (nil).
+func (c *Client) FollowDecisions(ctx context.Context, q DecisionQuery, onDecision func(posture.Decision)) error {
+	values := q.encode()
+	values.Set("follow", "true")
+	response, err := c.send(ctx, http.MethodGet, "decisions?"+values.Encode(), "", nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	for lines := json.NewDecoder(response.Body); ; {
+		var line decisionLine
+		switch err := lines.Decode(&line); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("follow decisions: %w", err)
+		case line.Problem != nil:
+			return line.Problem
+		case line.Decision != nil:
+			onDecision(*line.Decision)
+		}
+	}
+}
+
+func (q DecisionQuery) encode() url.Values {
+	values := url.Values{}
+	set(values, "after", q.After)
+	setNumber(values, "limit", q.Limit)
+	setNumber(values, "last", q.Last)
+	return values
+}
+
+// Status gets how the server is.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, http.MethodGet, "status", nil, &s)
+	return s, err
+}
+
+func set(values url.Values, name, value string) {
+	if value != "" {
+		values.Set(name, value)
+	}
+}
+
+func setNumber(values url.Values, name string, n int) {
+	if n != 0 {
+		values.Set(name, strconv.Itoa(n))
+	}
+}
+
+// call sends a request as JSON, unless it is nil, and reads the answer into
+// into, unless that is nil.
+func (c *Client) call(ctx context.Context, method, path string, request, into any) error {
+	var body io.Reader
+	contentType := ""
+	if request != nil {
+		text, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body, contentType = bytes.NewReader(text), "application/json"
+	}
+	response, err := c.send(ctx, method, path, contentType, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return fmt.Errorf("read answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// maxProblem is how many bytes of an answer that is not a success are read.
+const maxProblem = 64 << 10
+
+// send gives the answer to a request if it is a success.
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.Base+Prefix+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := c.HTTP.Do(request)
+	if err != nil {
+		// The URL that is not one of a socket would only confuse.
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("ask the server: %w", err)
+	}
+	if response.StatusCode < 300 {
+		return response, nil
+	}
+	defer response.Body.Close()
+	p := &Problem{}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxProblem))
+	if err != nil || json.Unmarshal(text, p) != nil || p.Status == 0 {
+		p = &Problem{Title: response.Status, Status: response.StatusCode}
+	}
+	return nil, p
+}

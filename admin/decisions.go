@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+)
+
+// DecisionLog reads the recorded decisions.
+type DecisionLog interface {
+	// Decisions gives up to limit decisions, by ID, from the one after after on.
+	Decisions(ctx context.Context, after string, limit int) ([]posture.Decision, error)
+	// LastDecisions gives the newest n, by ID.
+	LastDecisions(ctx context.Context, n int) ([]posture.Decision, error)
+}
+
+// Decisions lists the recorded decisions, and follows them:
+//
+//	GET decisions?after=&limit=
+//	GET decisions?last=
+//	GET decisions?follow=true&last=   or   follow=true&after=
+//
+// Following gives a stream: what was asked for, then each new decision as soon
+// as it is seen, until the client goes away or the server stops.
+type Decisions struct {
+	Log      DecisionLog
+	Interval time.Duration   // between two looks at the log; 0: half a second
+	Stopping <-chan struct{} // closed when the server stops; may be nil
+	Options  *web.Options
+}
+
+// Mount adds the routes to mux.
+func (h *Decisions) Mount(mux *http.ServeMux) {
+	route(mux, h.Options, http.MethodGet, "decisions", h.serve)
+}
+
+func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {
+	q, err := readQuery(r, "after", "limit", "last", "follow")
+	if err != nil {
+		return err
+	}
+	limit, err := q.number("limit", defaultLimit, maxLimit)
+	if err != nil {
+		return err
+	}
+	last, err := q.number("last", 0, maxLimit)
+	if err != nil {
+		return err
+	}
+	follow, _, err := q.truth("follow")
+	if err != nil {
+		return err
+	}
+	after := q.values.Get("after")
+	switch {
+	case last > 0 && (after != "" || q.values.Has("limit")):
+		return badQuery("last goes with neither after nor limit.")
+	case follow && q.values.Has("limit"):
+		return badQuery("follow goes without limit.")
+	case follow:
+		return h.follow(w, r, after, last)
+	case last > 0:
+		found, err := h.Log.LastDecisions(r.Context(), last)
+		return h.answer(w, found, "", err)
+	}
+	found, err := h.Log.Decisions(r.Context(), after, limit)
+	next := ""
+	if len(found) == limit {
+		next = found[limit-1].ID
+	}
+	return h.answer(w, found, next, err)
+}
+
+func (h *Decisions) answer(w http.ResponseWriter, found []posture.Decision, next string, err error) error {
+	if err != nil {
+		return fail(fmt.Errorf("read decisions: %w", err))
+	}
+	if found == nil {
+		found = []posture.Decision{}
+	}
+	return web.WriteJSON(w, http.StatusOK, DecisionList{Decisions: found, Next: next})
+}
+
+func (h *Decisions) follow(w http.ResponseWriter, r *http.Request, after string, last int) error {
+	ctx, out := r.Context(), newStream(w)
+	if err := out.unbound(); err != nil {
+		return err
+	}
+	t := tail{log: h.Log, after: after}
+	err := t.start(ctx, last, out)
+	interval := h.Interval
+	if interval == 0 {
+		interval = 500 * time.Millisecond
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for err == nil && out.err == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.Stopping:
+			return nil
+		case <-ticker.C:
+			err = t.look(ctx, out)
+		}
+	}
+	if err == nil || ctx.Err() != nil {
+		return out.err
+	}
+	failure := fail(fmt.Errorf("follow decisions: %w", err))
+	if out.begun {
+		out.send(decisionLine{Problem: problem(ctx, failure)})
+	}
+	return failure
+}

@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"gatepost.dev/devices"
+	"gatepost.dev/internal/web"
+)
+
+// Importer is devices.Importer.
+type Importer interface {
+	Import(ctx context.Context, r io.Reader, format devices.Format, source string, replace bool,
+		report func(devices.Event)) (devices.Result, error)
+}
+
+// Import takes files of devices:
+//
+//	POST devices/import?format=csv|jsonl&source=&replace=
+//
+// The body is the file. The answer is a stream that begins while the file is
+// still being read: each line is {"event": ...}, but the last, which is
+// {"result": ...} or {"problem": ...}.
+type Import struct {
+	Importer Importer
+	Options  *web.Options
+}
+
+// maxImport is how many bytes a file may have: more than the rows that are
+// taken from one have in practice.
+const maxImport = 4 << 30
+
+// defaultSource says what an import says when it names no source.
+const defaultSource = "import"
+
+// Mount adds the routes to mux.
+func (h *Import) Mount(mux *http.ServeMux) {
+	o := *h.Options
+	o.MaxBody = maxImport
+	route(mux, &o, http.MethodPost, "devices/import", h.serve)
+}
+
+func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {
+	q, err := readQuery(r, "format", "source", "replace")
+	if err != nil {
+		return err
+	}
+	replace, _, err := q.truth("replace")
+	if err != nil {
+		return err
+	}
+	source := q.values.Get("source")
+	if source == "" {
+		source = defaultSource
+	}
+	out := newStream(w)
+	if err := out.unbound(); err != nil {
+		return err
+	}
+	result, err := h.Importer.Import(r.Context(), r.Body, devices.Format(q.values.Get("format")), source, replace, func(e devices.Event) {
+		out.send(importLine{Event: &e})
+	})
+	if err == nil {
+		out.send(importLine{Result: &result})
+		return out.err
+	}
+	failure := fail(err)
+	// Closing the connection on what the client is still sending would take the
+	// answer from him.
+	_, _ = io.Copy(io.Discard, r.Body)
+	if out.begun {
+		out.send(importLine{Problem: problem(r.Context(), failure)})
+	}
+	return failure
+}
+
+// unbound lets the answer be written while the request is read, however long
+// that takes.
+func (s *stream) unbound() error {
+	for _, err := range []error{
+		s.control.EnableFullDuplex(),
+		s.control.SetReadDeadline(time.Time{}),
+		s.control.SetWriteDeadline(time.Time{}),
+	} {
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"time"
+
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+)
+
+// RelyingPartyRecords keeps the relying parties that administrators added; of
+// their Origin it need not know.
+type RelyingPartyRecords interface {
+	RelyingParties(ctx context.Context) ([]RelyingParty, error)
+	AddRelyingParty(ctx context.Context, rp RelyingParty) error // posture.ErrExists
+	RemoveRelyingParty(ctx context.Context, name string) error  // posture.ErrNoRelyingParty
+}
+
+// RelyingParties lists, adds and removes relying parties:
+//
+//	GET    relying-parties
+//	POST   relying-parties         NewRelyingParty
+//	DELETE relying-parties/{name}
+type RelyingParties struct {
+	Records   RelyingPartyRecords
+	File      func() []RelyingParty  // those of the configuration file, as it is now
+	HasPolicy func(name string) bool // whether the configuration has the policy
+	Now       func() time.Time       // for the validity of metadata
+	Options   *web.Options
+}
+
+// Mount adds the routes to mux.
+func (h *RelyingParties) Mount(mux *http.ServeMux) {
+	route(mux, h.Options, http.MethodGet, "relying-parties", h.list)
+	route(mux, h.Options, http.MethodPost, "relying-parties", h.add)
+	route(mux, h.Options, http.MethodDelete, "relying-parties/{name}", h.remove)
+}
+
+// all gives those of the file and those of the store, by name.
+func (h *RelyingParties) all(ctx context.Context) ([]RelyingParty, error) {
+	stored, err := h.Records.RelyingParties(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list relying parties: %w", err)
+	}
+	all := make([]RelyingParty, 0, len(stored))
+	for _, rp := range h.File() {
+		rp.Origin = FromFile
+		all = append(all, rp)
+	}
+	for _, rp := range stored {
+		rp.Origin = FromStore
+		all = append(all, rp)
+	}
+	slices.SortStableFunc(all, func(a, b RelyingParty) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func (h *RelyingParties) list(w http.ResponseWriter, r *http.Request) error {
+	all, err := h.all(r.Context())
+	if err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusOK, relyingPartyList{all})
+}
+
+func (h *RelyingParties) add(w http.ResponseWriter, r *http.Request) error {
+	var asked NewRelyingParty
+	if err := web.ReadJSON(r, &asked); err != nil {
+		return err
+	}
+	rp, err := h.check(asked)
+	if err != nil {
+		return &web.Error{Status: http.StatusUnprocessableEntity, Reason: "relying_party", Public: err.Error(), Err: err}
+	}
+	all, err := h.all(r.Context())
+	if err != nil {
+		return fail(err)
+	}
+	for _, other := range all {
+		if other.Name == rp.Name {
+			return fail(fmt.Errorf("relying party %q: %w", rp.Name, posture.ErrExists))
+		}
+		if other.EntityID == rp.EntityID {
+			return fail(fmt.Errorf("entity ID %q: %w, as relying party %q", rp.EntityID, posture.ErrExists, other.Name))
+		}
+	}
+	if err := h.Records.AddRelyingParty(r.Context(), rp); err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusCreated, rp)
+}
+
+// namePattern is what the configuration file takes as a name.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// check fills in what was not said, and gives every fault of what was.
+func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
+	asked.Policy = cmp.Or(asked.Policy, "default")
+	asked.Sign = cmp.Or(asked.Sign, "both")
+	asked.OnUnmanaged = cmp.Or(asked.OnUnmanaged, "refuse")
+	asked.OnNoncompliant = cmp.Or(asked.OnNoncompliant, "assert")
+	var faults []error
+	if !namePattern.MatchString(asked.Name) {
+		faults = append(faults, fmt.Errorf("name: %.80q is no name: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit", asked.Name))
+	}
+	if !h.HasPolicy(asked.Policy) {
+		faults = append(faults, fmt.Errorf("policy: there is no policy %.80q", asked.Policy))
+	}
+	faults = append(faults,
+		oneOf("sign", asked.Sign, "both", "assertion", "response"),
+		oneOf("on_unmanaged", asked.OnUnmanaged, "refuse", "assert"),
+		oneOf("on_noncompliant", asked.OnNoncompliant, "assert", "refuse"))
+	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore}
+	sp, err := saml.ParseMetadata([]byte(asked.Metadata))
+	if err == nil {
+		rp.EntityID = sp.EntityID
+		err = sp.Expired(h.Now())
+	}
+	if err != nil {
+		faults = append(faults, fmt.Errorf("metadata: %w", err))
+	} else if asked.Encrypt && sp.Encryption == nil {
+		faults = append(faults, errors.New("encrypt: the metadata has no key to encrypt to"))
+	}
+	return rp, errors.Join(faults...)
+}
+
+func oneOf(what, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %.80q is not one of %q", what, value, known)
+}
+
+func (h *RelyingParties) remove(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	for _, rp := range h.File() {
+		if rp.Name == name {
+			return &web.Error{Status: http.StatusConflict, Reason: "read_only",
+				Public: fmt.Sprintf("The relying party %q stands in the configuration file; remove it there.", name)}
+		}
+	}
+	if !namePattern.MatchString(name) {
+		return fail(fmt.Errorf("%w: %.80q", posture.ErrNoRelyingParty, name))
+	}
+	if err := h.Records.RemoveRelyingParty(r.Context(), name); err != nil {
+		return fail(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,40 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"gatepost.dev/internal/web"
+)
+
+// Overview says how the server is:
+//
+//	GET status
+type Overview struct {
+	Version   string
+	StartedAt time.Time
+	Now       func() time.Time
+	// Counts counts what can be counted at once, without reading the inventory.
+	Counts  func(ctx context.Context) (map[string]int, error)
+	Options *web.Options
+}
+
+// Mount adds the routes to mux.
+func (h *Overview) Mount(mux *http.ServeMux) {
+	route(mux, h.Options, http.MethodGet, "status", h.show)
+}
+
+func (h *Overview) show(w http.ResponseWriter, r *http.Request) error {
+	counts, err := h.Counts(r.Context())
+	if err != nil {
+		return fail(fmt.Errorf("count records: %w", err))
+	}
+	return web.WriteJSON(w, http.StatusOK, Status{
+		Version:   h.Version,
+		StartedAt: h.StartedAt,
+		Uptime:    int64(h.Now().Sub(h.StartedAt).Seconds()),
+		Counts:    counts,
+	})
+}
