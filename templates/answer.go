@@ -92,7 +92,7 @@ func (a *Answer) render(nonce string) ([]byte, error) {
 		case markAction:
 			html = appendEscaped(html, normalizeURL(a.Action))
 		case markResponse:
-			html = appendEscaped(html, a.SAMLResponse)
+			html = appendBase64(html, a.SAMLResponse)
 		case markRelay:
 			html = appendEscaped(html, a.RelayState)
 		case markReference:
@@ -116,6 +116,24 @@ func appendEscaped(dst []byte, s string) []byte {
 		}
 	}
 	return append(dst, s[from:]...)
+}
+
+// appendBase64 is appendEscaped for long text in which only plus signs need an
+// escape: looking for one byte at a time is four times as fast.
+func appendBase64(dst []byte, s string) []byte {
+	for _, c := range []byte("\x00\"&'<>") {
+		if strings.IndexByte(s, c) >= 0 {
+			return appendEscaped(dst, s)
+		}
+	}
+	for {
+		plus := strings.IndexByte(s, '+')
+		if plus < 0 {
+			return append(dst, s...)
+		}
+		dst = append(append(dst, s[:plus]...), escapes['+']...)
+		s = s[plus+1:]
+	}
 }
 
 // normalizeURL percent-encodes what html/template does in a URL: everything but
@@ -148,8 +166,8 @@ func isHex(c byte) bool {
 
 // SurvivesForm tells whether a browser that submits an Answer delivers the
 // RelayState s byte for byte. It does not when s is not UTF-8, holds a NUL, or a
-// CR or LF that is not part of a CR LF: every form submission turns those into CR
-// LF (HTML standard, 4.10.21.4, "constructing the entry list" and the conversion to name-value pairs).
+// CR or LF that is not part of a CR LF: a form submission turns those into CR LF
+// (HTML standard, "converting an entry list to a list of name-value pairs").
 func SurvivesForm(s string) bool {
 	bare := strings.ReplaceAll(s, "\r\n", "")
 	return utf8.ValidString(s) && !strings.ContainsAny(bare, "\x00\r\n")

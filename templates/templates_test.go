@@ -62,6 +62,7 @@ func TestPagesCarryAPolicyThatFitsThem(t *testing.T) {
 			}
 			for key, want := range map[string]string{
 				"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
+				"Referrer-Policy": "no-referrer",
 			} {
 				if got := header.Get(key); got != want {
 					t.Errorf("%s: %s = %q", name, key, got)

@@ -39,7 +39,7 @@ type Options struct {
 	// WriteError writes the answer for an error, as a page or as JSON. The
 	// error's Status and Public are always filled in. nil: Problem.
 	WriteError func(w http.ResponseWriter, r *http.Request, e *Error, reference string)
-	MaxBody    int64         // bytes; 0: DefaultMaxBody
+	MaxBody    int64         // bytes; 0: DefaultMaxBody. A Content-Length above it is refused before h runs
 	HSTS       time.Duration // max-age of Strict-Transport-Security; 0: not sent
 }
 
