@@ -97,21 +97,18 @@ type dependency struct {
 
 // dependencies has a line for each module that is imported directly.
 var dependencies = map[string]dependency{
-	"go.etcd.io/bbolt":                              {why: "an engine stays behind the key-value seam", by: []string{"store/bolt"}},
-	"github.com/crewjam/saml":                       {why: "a second opinion; of its own provider nothing is used", by: []string{"conform", "idp/saml"}, tests: true},
-	"github.com/beevik/etree":                       {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
-	"github.com/russellhaering/goxmldsig":           {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
-	"go.yaml.in/yaml/v3":                            {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
-	"github.com/alecthomas/kong":                    {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
-	"software.sslmate.com/src/go-pkcs12":            {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
-	"github.com/go-json-experiment/json":            {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web"}, tests: true},
-	"github.com/prometheus/client_golang":           {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
-	"golang.org/x/sys":                              {why: "locks and sockets by operating system", by: []string{"cmd/gatepost", "store/bolt"}},
-	"golang.org/x/sync":                             {why: "groups of goroutines", by: []string{"cmd/gatepost"}, tests: true},
-	"github.com/rogpeppe/go-internal":               {why: "scripts that run the real binary", tests: true},
-	"github.com/chromedp/chromedp":                  {why: "a real browser", tests: true},
-	"github.com/chromedp/cdproto":                   {why: "a real browser", tests: true},
-	"github.com/mattermost/xml-roundtrip-validator": {why: "compared with, never leant on: it lets DOCTYPE and two roots through", tests: true},
+	"go.etcd.io/bbolt":                    {why: "an engine stays behind the key-value seam", by: []string{"store/bolt"}},
+	"github.com/crewjam/saml":             {why: "a second opinion; of its own provider nothing is used", by: []string{"conform", "idp/saml"}, tests: true},
+	"github.com/beevik/etree":             {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
+	"github.com/russellhaering/goxmldsig": {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
+	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
+	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
+	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
+	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web"}, tests: true},
+	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
+	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},
+	"github.com/chromedp/chromedp":        {why: "a real browser", tests: true},
+	"github.com/chromedp/cdproto":         {why: "a real browser", tests: true},
 }
 
 // source is one parsed file.

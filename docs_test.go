@@ -1,13 +1,10 @@
 package gatepost_test
 
 import (
-	"go/ast"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -107,39 +104,4 @@ func slug(heading string) string {
 		}
 		return -1
 	}, heading)
-}
-
-// TestEveryKeyIsDescribed holds docs/configuration.md to the configuration that
-// the command reads: each yaml key stands in it as code.
-func TestEveryKeyIsDescribed(t *testing.T) {
-	t.Parallel()
-	manual, err := os.ReadFile(filepath.Join("docs", "configuration.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := map[string]string{} // where they are
-	eachSource(t, func(_ *testing.T, s *source) {
-		if s.path != "cmd/gatepost/config.go" {
-			return
-		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			f, ok := n.(*ast.Field)
-			if !ok || f.Tag == nil || len(f.Names) != 1 || f.Names[0].Name == "_" {
-				return true
-			}
-			tag, _ := strconv.Unquote(f.Tag.Value)
-			if key := reflect.StructTag(tag).Get("yaml"); key != "" {
-				keys[key] = s.at(f)
-			}
-			return true
-		})
-	})
-	if len(keys) < 10 {
-		t.Fatalf("found %d keys: this test looks in the wrong place", len(keys))
-	}
-	for key, where := range keys {
-		if !regexp.MustCompile("[`.]" + regexp.QuoteMeta(key) + "[`.\\[]").Match(manual) {
-			t.Errorf("%s: docs/configuration.md does not describe the key %q", where, key)
-		}
-	}
 }
