@@ -154,7 +154,7 @@ func checkConditions(a *answer) error {
 		return err
 	}
 	if begin.After(a.now.Add(a.o.cfg.ClockSkew)) {
-		return fmt.Errorf("Conditions begin at %s only", attr(conditions, "NotBefore"))
+		return fmt.Errorf("the Conditions begin at %s only", attr(conditions, "NotBefore"))
 	}
 	return a.notExpired(conditions)
 }

@@ -31,12 +31,10 @@ func TestReceiveAccepts(t *testing.T) {
 	t.Parallel()
 	app := &AppContext{InstanceID: "0oa1", Name: "Wiki with a trailing space "}
 	for name, c := range map[string]struct {
-		answer   response
-		okta     func(*OktaConfig)
-		request  func(*RequestOptions)
-		unasked  bool // crewjam/saml cannot judge it
-		relaxed  bool
-		wantFact string
+		answer  response
+		okta    func(*OktaConfig)
+		request func(*RequestOptions)
+		unasked bool // crewjam/saml cannot judge it
 	}{
 		"both signed":      {answer: signedBoth()},
 		"assertion signed": {answer: response{signAssertion: true, key: idpKeys()}},
@@ -190,14 +188,14 @@ func TestRecentForgets(t *testing.T) {
 	}
 	o := newTestOkta(t, nil)
 	for range maxOpen + 10 {
-		o.remember(contractID(t, o), sent{})
+		o.remember(newID(t, o), sent{})
 	}
 	if len(o.open.m) != maxOpen || len(o.open.order) != maxOpen {
 		t.Errorf("%d open requests", len(o.open.m))
 	}
 }
 
-func contractID(t *testing.T, o *Okta) string {
+func newID(t *testing.T, o *Okta) string {
 	t.Helper()
 	id, err := o.randomID()
 	if err != nil {
