@@ -24,6 +24,7 @@ var (
 	ErrNoCertificate  = errors.New("no such certificate")
 	ErrKeyInUse       = errors.New("key is already in use by another certificate")
 	ErrNoRelyingParty = errors.New("no such relying party")
+	ErrNoDecision     = errors.New("no such decision")
 	ErrExists         = errors.New("already exists")
 	ErrReplayed       = errors.New("request was answered before")
 )

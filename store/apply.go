@@ -1,0 +1,201 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+
+	"gatepost.dev/posture"
+)
+
+// applier applies a committed import.
+type applier struct {
+	r        *Records
+	record   importRecord
+	rev      uint64 // of the record
+	progress func(done, total int)
+}
+
+// run applies the chunks that are left, in any order, then makes unmanaged what
+// the import no longer names, then deletes the record. It may be interrupted and
+// run again, and run by several processes at once.
+func (a *applier) run(ctx context.Context) (Result, error) {
+	var total Result
+	done := 0
+	for {
+		chunks, err := a.r.kv.Scan(ctx, stagedPrefix, "", inFlight)
+		if err != nil {
+			return total, err
+		}
+		if len(chunks) == 0 {
+			break
+		}
+		results := make([]Result, len(chunks))
+		errs := make([]error, len(chunks))
+		var wg sync.WaitGroup
+		for i := range chunks {
+			wg.Go(func() { results[i], errs[i] = a.apply(ctx, &chunks[i]) })
+		}
+		wg.Wait()
+		for _, r := range results {
+			total.Created += r.Created
+			total.Updated += r.Updated
+			total.Unchanged += r.Unchanged
+			done += r.Created + r.Updated + r.Unchanged
+		}
+		if err := errors.Join(errs...); errors.Is(err, errEnded) {
+			return total, nil
+		} else if err != nil {
+			return total, err
+		}
+		if a.progress != nil {
+			a.progress(done, a.record.Rows)
+		}
+	}
+	if a.record.Replace {
+		n, err := a.unlist(ctx)
+		total.Unmanaged = n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, ignoreConflict(a.r.kv.Commit(ctx, Op{Kind: Delete, Key: importKey, Rev: a.rev}))
+}
+
+// apply writes the rows of a chunk into their devices and deletes it, in one
+// commit.
+func (a *applier) apply(ctx context.Context, chunk *Entry) (counted Result, err error) {
+	rows, err := decode[[]posture.Report](*chunk)
+	if err != nil {
+		return Result{}, err
+	}
+	err = retry(ctx, func() error {
+		counted = Result{}
+		ops := []Op{{Kind: Check, Key: importKey, Rev: a.rev}, {Kind: Delete, Key: chunk.Key, Rev: chunk.Rev}}
+		for i := range rows {
+			op, err := a.applyRow(ctx, &rows[i], &counted)
+			if err != nil {
+				return err
+			}
+			ops = append(ops, op)
+		}
+		err := a.r.kv.Commit(ctx, ops...)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if !a.still(ctx, importKey, a.rev) {
+			return errEnded
+		}
+		if !a.still(ctx, chunk.Key, chunk.Rev) {
+			counted = Result{}
+			return nil // somebody else has applied it
+		}
+		return err // a device changed
+	})
+	return counted, err
+}
+
+// errEnded says that somebody else has finished the import.
+var errEnded = errors.New("the import has ended")
+
+// still tells whether the key may still have the revision.
+func (a *applier) still(ctx context.Context, key string, rev uint64) bool {
+	e, err := a.r.kv.Get(ctx, key)
+	return err != nil && !errors.Is(err, ErrNoKey) || err == nil && e.Rev == rev
+}
+
+func (a *applier) applyRow(ctx context.Context, row *posture.Report, counted *Result) (Op, error) {
+	d, rev, err := a.r.device(ctx, row.DeviceID)
+	if err != nil && !errors.Is(err, posture.ErrNoDevice) {
+		return Op{}, err
+	}
+	before := d
+	before.Facts = slices.Clone(d.Facts) // Apply changes them in place
+	d.Apply(row, a.record.Source, a.record.At)
+	switch {
+	case err != nil:
+		counted.Created++
+	case sameButTimes(&before, &d):
+		counted.Unchanged++
+	default:
+		counted.Updated++
+	}
+	return putRecord(deviceKey(row.DeviceID), &d, rev)
+}
+
+// sameButTimes tells whether two states of a device say the same, whenever they
+// were observed. It changes before.
+func sameButTimes(before, after *posture.Device) bool {
+	if len(before.Facts) != len(after.Facts) {
+		return false
+	}
+	before.UpdatedAt = after.UpdatedAt
+	for i := range before.Facts {
+		before.Facts[i].ObservedAt = after.Facts[i].ObservedAt
+	}
+	return reflect.DeepEqual(before, after)
+}
+
+// unlist makes unmanaged what the source said to be managed before this import,
+// and counts it.
+func (a *applier) unlist(ctx context.Context) (n int, err error) {
+	name, err := json.Marshal(a.record.Source.Name)
+	if err != nil {
+		return 0, err
+	}
+	const page = 256
+	for after := ""; ; {
+		entries, err := a.r.kv.Scan(ctx, devicePrefix, after, page)
+		if err != nil || len(entries) == 0 {
+			return n, err
+		}
+		var gone []Op
+		for _, e := range entries {
+			after = e.Key
+			if !bytes.Contains(e.Value, name) {
+				continue
+			}
+			d, err := decode[posture.Device](e)
+			if err != nil {
+				return n, err
+			}
+			if !d.Unlist(a.record.Source.Name, a.record.At) {
+				continue
+			}
+			op, err := putRecord(e.Key, &d, e.Rev)
+			if err != nil {
+				return n, err
+			}
+			gone = append(gone, op)
+		}
+		for ops := range slices.Chunk(gone, chunkRows) {
+			if err := a.unlistSome(ctx, ops); err != nil {
+				return n, err
+			}
+			n += len(ops)
+		}
+	}
+}
+
+// unlistSome commits the updates of devices, or, when one of these devices has
+// changed meanwhile, each by itself.
+func (a *applier) unlistSome(ctx context.Context, ops []Op) error {
+	err := a.r.kv.Commit(ctx, ops...)
+	if !errors.Is(err, ErrConflict) {
+		return err
+	}
+	for _, op := range ops {
+		_, err := a.r.UpdateDevice(ctx, op.Key[len(devicePrefix):], func(d *posture.Device, _ bool) error {
+			d.Unlist(a.record.Source.Name, a.record.At)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

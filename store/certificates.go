@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gatepost.dev/posture"
+)
+
+// Certificate returns the certificate by its authority and serial, both as
+// posture.Certificate writes them, or posture.ErrNoCertificate.
+func (r *Records) Certificate(ctx context.Context, authority, serial string) (posture.Certificate, error) {
+	c, _, err := read[posture.Certificate](ctx, r.kv, certificateKey(authority, serial), posture.ErrNoCertificate)
+	return c, err
+}
+
+// Certificates returns all certificates of the device, by authority and serial.
+func (r *Records) Certificates(ctx context.Context, deviceID string) ([]posture.Certificate, error) {
+	var found []posture.Certificate
+	err := r.eachCertificate(ctx, deviceID, func(c posture.Certificate, _ uint64) (bool, error) {
+		found = append(found, c)
+		return true, nil
+	})
+	return found, err
+}
+
+// eachCertificate calls do with each certificate of the device and its revision
+// until do returns false or an error.
+func (r *Records) eachCertificate(ctx context.Context, deviceID string, do func(posture.Certificate, uint64) (bool, error)) error {
+	const page = 100
+	prefix, after := certificatesOf(deviceID), ""
+	for {
+		index, err := r.kv.Scan(ctx, prefix, after, page)
+		if err != nil {
+			return err
+		}
+		for _, e := range index {
+			after = e.Key
+			authority, serial, _ := strings.Cut(strings.TrimPrefix(e.Key, prefix), "/")
+			c, rev, err := read[posture.Certificate](ctx, r.kv, certificateKey(authority, serial), posture.ErrNoCertificate)
+			if err != nil {
+				return err
+			}
+			if more, err := do(c, rev); err != nil || !more {
+				return err
+			}
+		}
+		if len(index) < page {
+			return nil
+		}
+	}
+}
+
+// AddCertificate records a certificate that was issued to a device. The device
+// must exist (posture.ErrNoDevice) and not be retired (posture.ErrRetired), also
+// at the moment of the commit; the key must be new (posture.ErrKeyInUse), even
+// if the certificate that has it is expired or revoked; and so must authority
+// and serial be (posture.ErrExists).
+func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) error {
+	for _, part := range []struct{ what, hex string }{
+		{"authority", c.Authority}, {"serial", c.Serial}, {"key hash", c.KeyHash},
+	} {
+		if part.hex == "" || len(part.hex) > maxName/2 || strings.Trim(part.hex, "0123456789abcdef") != "" {
+			return fmt.Errorf("%s %q of a certificate is not lower-case hex", part.what, part.hex)
+		}
+	}
+	name := c.Authority + "/" + c.Serial
+	put, err := putRecord(certificateKey(c.Authority, c.Serial), c, Absent)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, func() error {
+		d, rev, err := r.device(ctx, c.DeviceID)
+		if err != nil {
+			return err
+		}
+		if d.Retired() {
+			return fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
+		}
+		err = r.kv.Commit(ctx,
+			Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev},
+			Op{Kind: Put, Key: keyHashKey(c.KeyHash), Value: []byte(name), Rev: Absent},
+			Op{Kind: Put, Key: certificatesOf(d.ID) + name, Rev: Any},
+			put)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if _, known := r.kv.Get(ctx, keyHashKey(c.KeyHash)); known == nil {
+			return fmt.Errorf("key %q: %w", c.KeyHash, posture.ErrKeyInUse)
+		}
+		if _, known := r.kv.Get(ctx, put.Key); known == nil {
+			return fmt.Errorf("certificate %q: %w", name, posture.ErrExists)
+		}
+		return err // the device changed
+	})
+}

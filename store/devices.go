@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatepost.dev/posture"
+)
+
+// Device returns the device, or posture.ErrNoDevice.
+func (r *Records) Device(ctx context.Context, id string) (posture.Device, error) {
+	d, _, err := r.device(ctx, id)
+	return d, err
+}
+
+func (r *Records) device(ctx context.Context, id string) (d posture.Device, rev uint64, err error) {
+	return read[posture.Device](ctx, r.kv, deviceKey(id), posture.ErrNoDevice)
+}
+
+// Devices returns up to limit devices by ID, from the one after after on
+// (empty: the first).
+func (r *Records) Devices(ctx context.Context, after string, limit int) ([]posture.Device, error) {
+	return list[posture.Device](ctx, r.kv, devicePrefix, deviceKey(after), limit)
+}
+
+// UpdateDevice lets change change the device, or make it: exists tells whether
+// it is there, else d is empty and change must set its ID. change may be called
+// again, with a fresh device, when another change came first; its error ends
+// the update and is returned as it is. The device is returned as it was written.
+func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *posture.Device, exists bool) error) (posture.Device, error) {
+	if err := checkName("device ID", id); err != nil {
+		return posture.Device{}, err
+	}
+	var d posture.Device
+	err := retry(ctx, func() (err error) {
+		var rev uint64
+		d, rev, err = r.device(ctx, id)
+		if err != nil && !errors.Is(err, posture.ErrNoDevice) {
+			return err
+		}
+		if err := change(&d, err == nil); err != nil {
+			return err
+		}
+		if d.ID != id {
+			return fmt.Errorf("update of device %q makes it %q", id, d.ID)
+		}
+		op, err := putRecord(deviceKey(id), d, rev)
+		if err != nil {
+			return err
+		}
+		return r.kv.Commit(ctx, op)
+	})
+	if err != nil {
+		return posture.Device{}, err
+	}
+	return d, nil
+}
+
+// maxRevoked is how many certificates one commit revokes beside the device.
+const maxRevoked = MaxOps - 8
+
+// RetireDevice takes the device out of service and revokes its certificates,
+// in the same commit up to 120 of them. From the first commit on the device
+// itself is retired, which decides for all its certificates and lets no new one
+// be added; further commits revoke what was too much for the first. Retiring
+// again changes nothing but finishes what was interrupted.
+func (r *Records) RetireDevice(ctx context.Context, id, reason string, at time.Time) (posture.Device, error) {
+	var d posture.Device
+	for more := true; more; {
+		err := retry(ctx, func() (err error) {
+			d, more, err = r.retireStep(ctx, id, reason, at)
+			return err
+		})
+		if err != nil {
+			return posture.Device{}, err
+		}
+	}
+	return d, nil
+}
+
+// retireStep makes one commit of a retirement; more is false when nothing was
+// left to do.
+func (r *Records) retireStep(ctx context.Context, id, reason string, at time.Time) (d posture.Device, more bool, err error) {
+	d, rev, err := r.device(ctx, id)
+	if err != nil {
+		return d, false, err
+	}
+	var ops []Op
+	if !d.Retired() {
+		d.RetiredAt, d.RetireReason, d.UpdatedAt = at, reason, at
+		op, err := putRecord(deviceKey(id), d, rev)
+		if err != nil {
+			return d, false, err
+		}
+		ops = append(ops, op)
+	}
+	revocations, err := r.revocations(ctx, &d)
+	if err != nil {
+		return d, false, err
+	}
+	ops = append(ops, revocations...)
+	if len(ops) == 0 {
+		return d, false, nil
+	}
+	return d, true, r.kv.Commit(ctx, ops...)
+}
+
+// revocations are the operations that revoke certificates of the retired device,
+// at most maxRevoked.
+func (r *Records) revocations(ctx context.Context, d *posture.Device) ([]Op, error) {
+	var ops []Op
+	err := r.eachCertificate(ctx, d.ID, func(c posture.Certificate, rev uint64) (bool, error) {
+		if c.Revoked() {
+			return true, nil
+		}
+		c.RevokedAt, c.RevokeReason = d.RetiredAt, d.RetireReason
+		op, err := putRecord(certificateKey(c.Authority, c.Serial), c, rev)
+		ops = append(ops, op)
+		return len(ops) < maxRevoked, err
+	})
+	return ops, err
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Every key that the records use. Values are JSON unless it says otherwise.
+//
+//	device/<ID>                             posture.Device
+//	cert/<authority>/<serial>               posture.Certificate
+//	certkey/<key hash>                      text: <authority>/<serial> of the certificate with that key
+//	certof/<hash of device ID>/<authority>/<serial>   empty: a certificate of that device
+//	decision/<ID>                           posture.Decision; IDs sort by time
+//	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed
+//	party/<name>                            RelyingParty
+//	partyof/<hash of entity ID>             text: <name> of the relying party
+//	import                                  importRecord: the one import in hand
+//	staged/<number>                         []posture.Report: rows of that import
+//
+// What comes from outside and could shape a key stands last in it, or hashed,
+// so that no two records share a key.
+const (
+	devicePrefix   = "device/"
+	decisionPrefix = "decision/"
+	claimPrefix    = "claim/"
+	partyPrefix    = "party/"
+	importKey      = "import"
+	stagedPrefix   = "staged/"
+)
+
+func deviceKey(id string) string                     { return devicePrefix + id }
+func certificateKey(authority, serial string) string { return "cert/" + authority + "/" + serial }
+func keyHashKey(hash string) string                  { return "certkey/" + hash }
+func certificatesOf(deviceID string) string          { return "certof/" + hashed(deviceID) + "/" }
+func decisionKey(id string) string                   { return decisionPrefix + id }
+func claimKey(party, request string) string {
+	return claimPrefix + hashed(fmt.Sprintf("%q %q", party, request))
+}
+func partyKey(name string) string    { return partyPrefix + name }
+func partyOf(entityID string) string { return "partyof/" + hashed(entityID) }
+func stagedKey(number int) string    { return fmt.Sprintf("%s%010d", stagedPrefix, number) }
+
+// hashed is the lower-case hex SHA-256 of s.
+func hashed(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// maxName is how many bytes an ID or a name from outside may have in a key.
+const maxName = 512
+
+// checkName refuses what cannot stand in a key. JSON would silently change a
+// name that is not UTF-8.
+func checkName(what, name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("empty %s", what)
+	case len(name) > maxName:
+		return fmt.Errorf("%s %.32q... has %d bytes, at most %d are allowed", what, name, len(name), maxName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%s %q is not UTF-8", what, name)
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+// Package storetest is the suite that every store engine passes: the contract
+// of store.KV, the records over it, concurrency, and sudden death.
+//
+// It is for tests only. An engine is done when Run and Crash pass.
+package storetest
+
+import (
+	"testing"
+
+	"gatepost.dev/store"
+)
+
+// Run holds an engine and the records over it to their contracts. Each call of
+// open gives a new, empty store.
+func Run(t *testing.T, open func(t testing.TB) store.KV) {
+	for _, s := range []struct {
+		name string
+		test func(t *testing.T, kv store.KV)
+	}{
+		{"GetPutDelete", testGetPutDelete},
+		{"Scan", testScan},
+		{"Conditions", testConditions},
+		{"Revisions", testRevisions},
+		{"AllOrNothing", testAllOrNothing},
+		{"Refused", testRefused},
+		{"Ownership", testOwnership},
+		{"Context", testContext},
+		{"Closed", testClosed},
+		{"Counter", testCounter},
+		{"ClaimOnce", testClaimOnce},
+		{"Transfers", testTransfers},
+		{"Registers", testRegisters},
+		{"Devices", testDevices},
+		{"Retire", testRetire},
+		{"RetireRace", testRetireRace},
+		{"Certificates", testCertificates},
+		{"Decisions", testDecisions},
+		{"Replay", testReplay},
+		{"Sweep", testSweep},
+		{"RelyingParties", testRelyingParties},
+		{"Import", testImport},
+		{"ImportReplace", testImportReplace},
+		{"ImportRefused", testImportRefused},
+		{"ImportResume", testImportResume},
+		{"ImportAbandoned", testImportAbandoned},
+		{"ImportRace", testImportRace},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			kv := open(t)
+			t.Cleanup(func() { kv.Close() })
+			s.test(t, kv)
+		})
+	}
+}
