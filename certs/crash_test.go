@@ -76,6 +76,7 @@ func goesOn(t *testing.T, k *Keyring) {
 	}
 }
 
+// oneOf demands one of these states of a ring; * is a next key of any ID.
 func oneOf(t *testing.T, got string, want ...string) {
 	t.Helper()
 	for _, w := range want {
@@ -142,6 +143,9 @@ func TestCrashInRotate(t *testing.T) {
 	}
 	eachCrash(t, k.dir, rotate, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), b+"=signing "+a+"=previous", b+"=signing", b+"=signing *")
+		if key := after.ring.Load().find(a); key != nil && key.State != StatePrevious {
+			t.Errorf("the previous key became %s", key.State)
+		}
 		goesOn(t, after)
 	})
 }

@@ -239,6 +239,7 @@ func TestMisdirected(t *testing.T) {
 		{"other.example.com", "other.example.com", true},
 		{deviceHost, "", true},
 		{"", "", true},
+		{"other.example.com", "", true},
 		{mainHost, ":8443", true},
 		{mainHost, mainHost + "@" + deviceHost, true},
 	} {
