@@ -15,7 +15,7 @@ import (
 // they bound.
 const (
 	maxForm       = 128 << 10 // a query string or a form body, encoded
-	maxRedirect   = 24 << 10  // an encoded SAMLRequest of the HTTP-Redirect binding; they have about 1 KB
+	maxRedirect   = 16 << 10  // an encoded SAMLRequest of the HTTP-Redirect binding; they have about 1 KB
 	maxSignature  = 8 << 10   // encoded
 	maxRelayState = 8 << 10   // decoded; Okta's hold a URL, far above the standard's 80
 )
