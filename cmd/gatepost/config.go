@@ -125,10 +125,12 @@ type Authority struct {
 	// in PEM. Required.
 	Certificate string `yaml:"certificate"`
 
-	// IDFrom is the part of a client certificate that is the device's ID: uri
-	// (a subject alternative name urn:gatepost:device:<id>), dns (the first DNS
-	// name), cn (the subject's common name) or serial (the subject's serial
-	// number). Required.
+	// IDFrom is the part of a client certificate that is the device's ID, of
+	// which there must be exactly one: uri (among the subject alternative names;
+	// of urn:gatepost:device:<id>, the id), dns (a name there, in lower case), cn
+	// (the subject's common name) or serial (the subject's serialNumber
+	// attribute, where management systems put the hardware's, not the serial
+	// number of the certificate). Required.
 	IDFrom string `yaml:"id_from"`
 }
 
@@ -230,3 +232,6 @@ func port(rawURL string) string {
 	}
 	return "443"
 }
+
+// EntityID is the provider's SAML entity ID.
+func (c *Config) EntityID() string { return c.Issuer + "/saml/metadata" }

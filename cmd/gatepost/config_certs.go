@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gatepost.dev/certs"
 )
 
 const (
@@ -116,53 +118,49 @@ func (k *checker) checkPair(path string, pair TLSPair) (*x509.Certificate, bool)
 	return leaf, true
 }
 
-// checkAuthorities wants CA certificates, and one part of a certificate for each
-// key that signs them.
+// checkAuthorities wants certificates of authorities that the server can trust
+// side by side: the rules are those of certs.NewVerifier, asked after each.
 func (k *checker) checkAuthorities(c *Config) {
+	const path = "devices.authority"
 	own := c.Devices.Authority
-	const ownPath = "devices.authority"
-	part := map[string]string{} // by authority's public key
-	if ca, ok := k.checkCA(ownPath+".certificate", own.Certificate); ok {
-		part[string(ca.RawSubjectPublicKeyInfo)] = idFromURI
-	}
-	if _, ok := k.stat(ownPath+".key", own.Key, "make it with `gatepost init`, or write its path"); ok {
-		k.secret(ownPath+".key", own.Key)
-		if !k.faulty(ownPath + ".certificate") {
-			if err := k.parsers.Authority(own.Certificate, own.Key); err != nil {
-				k.add(ownPath+".key", err.Error(), "put the right certificate and key there, or make them with `gatepost init`")
-			}
+	var trusted []certs.TrustedAuthority
+	builtIn, ok := k.checkCA(path+".certificate", own.Certificate)
+	if _, keyOK := k.stat(path+".key", own.Key, "make it with `gatepost init`, or write its path"); ok && keyOK {
+		if err := k.parsers.Authority(own.Certificate, own.Key); err != nil {
+			k.add(path+".key", err.Error(), "put the right certificate and key there, or make them with `gatepost init`")
+		} else {
+			trusted = append(trusted, certs.TrustedAuthority{Certificate: builtIn, IDFrom: certs.IDFromURI, BuiltIn: true})
 		}
 	}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)
 		ca, ok := k.checkCA(path+".certificate", a.Certificate)
-		if !ok || k.faulty(path+".id_from") {
+		if !ok || a.IDFrom == "" || k.faulty(path+".id_from") {
 			continue
 		}
-		key := string(ca.RawSubjectPublicKeyInfo)
-		if other, again := part[key]; again && other != a.IDFrom {
-			k.add(path+".id_from", fmt.Sprintf("is %s for an authority that has %s above", quote(a.IDFrom), quote(other)),
-				"write the same part for one authority")
+		if ca.Equal(builtIn) && a.IDFrom == idFromURI {
+			continue // it is always there; naming it changes nothing
 		}
-		part[key] = a.IDFrom
+		more := append(slices.Clip(trusted), certs.TrustedAuthority{Certificate: ca, IDFrom: certs.IDFrom(a.IDFrom)})
+		if _, err := certs.NewVerifier(more); err != nil {
+			k.add(path+".certificate", quote(a.Certificate)+": "+err.Error(),
+				"write the path of the authority that issues the devices' certificates, once")
+			continue
+		}
+		trusted = more
 	}
 }
 
-// checkCA wants a file of one CA certificate.
+// checkCA reads a file of one certificate.
 func (k *checker) checkCA(path, name string) (*x509.Certificate, bool) {
 	certificates, ok := k.certificates(path, name)
 	if !ok {
 		return nil, false
 	}
-	ca := certificates[0]
-	switch {
-	case len(certificates) > 1:
+	if len(certificates) > 1 {
 		k.add(path, fmt.Sprintf("%s holds %d certificates", quote(name), len(certificates)), "write one item for each authority")
 		return nil, false
-	case !ca.BasicConstraintsValid || !ca.IsCA, ca.KeyUsage != 0 && ca.KeyUsage&x509.KeyUsageCertSign == 0:
-		k.add(path, quote(name)+" is no certificate authority's", "write the path of the authority that issues the devices' certificates")
-		return nil, false
 	}
-	k.checkDates(path, name, ca, k.warn)
-	return ca, true
+	k.checkDates(path, name, certificates[0], k.warn)
+	return certificates[0], true
 }

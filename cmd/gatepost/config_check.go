@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 )
 
-// maxNamed is the largest file that is read, in bytes.
+// maxNamed is the largest file that is read, in bytes. (Metadata may be that
+// large; certificates and keys are smaller by far.)
 const maxNamed = 1 << 20
 
 // Parsers read what the configuration names, as the server will read it. They
@@ -108,14 +108,15 @@ func (k *checker) read(path, name string) ([]byte, bool) {
 	return data, true
 }
 
-// secret warns when others than its owner may read or write a file.
+// secret warns when anyone on the machine may use a private key. The keys that
+// gatepost makes itself are read under a stricter rule, which is an error.
 func (k *checker) secret(path, name string) {
 	info, err := os.Stat(name)
 	if err != nil || runtime.GOOS == "windows" { // which has no such modes
 		return
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		k.warn(path, fmt.Sprintf("%s is a private key and open to others (mode %04o)", quote(name), mode), "chmod 600 it")
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		k.warn(path, fmt.Sprintf("%s has mode %04o: everyone on this machine can use the key", quote(name), mode), "make it 0600, or 0640")
 	}
 }
 
@@ -149,16 +150,6 @@ func (k *checker) checkSigning(c *Config) {
 	}
 	if err := k.parsers.Keyring(dir); err != nil {
 		k.add(path, quote(dir)+": "+err.Error(), "make keys with `gatepost init`, or put the right ones there")
-		return
-	}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		k.add(path, quote(dir)+" "+plain(err).Error(), "let the user that gatepost runs as read it")
-	}
-	for _, file := range files {
-		if file.Type().IsRegular() && !strings.HasSuffix(file.Name(), ".crt") {
-			k.secret(path, filepath.Join(dir, file.Name()))
-		}
 	}
 }
 

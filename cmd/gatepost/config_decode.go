@@ -216,7 +216,7 @@ func nearest(name string, names []string) string {
 	best := slices.MinFunc(names, func(a, b string) int {
 		return distance(name, plain(a)) - distance(name, plain(b))
 	})
-	if distance(name, plain(best)) > max(1, len(name)/3) {
+	if distance(name, plain(best)) > max(2, len(name)/3) {
 		return ""
 	}
 	return best

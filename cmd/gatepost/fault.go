@@ -10,12 +10,12 @@ import (
 // Fault is one thing that is wrong with the configuration, or, as a warning,
 // that is likely not meant so.
 type Fault struct {
-	File    string // the configuration file, as it was given
-	Line    int    // from 1; 0 when it concerns the file as a whole
-	Path    string // of the key, such as relying_parties[0].sign; may be empty
-	Problem string // what is wrong, the offending value quoted
-	Instead string // what to write or do instead; may be empty
-	Warning bool   // the server starts all the same
+	File    string `json:"file"`              // the configuration file, as it was given
+	Line    int    `json:"line,omitempty"`    // from 1; 0 when it concerns the file as a whole
+	Path    string `json:"path,omitempty"`    // of the key, such as relying_parties[0].sign
+	Problem string `json:"problem"`           // what is wrong, the offending value quoted
+	Instead string `json:"instead,omitempty"` // what to write or do instead
+	Warning bool   `json:"warning"`           // the server starts all the same
 }
 
 // String is one line, such as
@@ -123,7 +123,7 @@ func parent(path string) string {
 
 // quote quotes a value for a fault, a long one cut.
 func quote(s string) string {
-	const most = 80
+	const most = 200
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}
