@@ -70,7 +70,7 @@ func change(doc string, pairs ...string) string {
 
 // reqKey reads one of the keys beside the vectors. They are for tests alone.
 func reqKey(name string) crypto.Signer {
-	block, _ := pem.Decode(mustRead(name + ".key"))
+	block, _ := pem.Decode(mustRead(name + "-key.pem"))
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		panic(err)

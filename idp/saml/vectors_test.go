@@ -50,7 +50,7 @@ func TestRequestVectors(t *testing.T) {
 	if *updateRequests {
 		writeRequests(t, vectors)
 	}
-	known := map[string]bool{"README.md": true, "sp-rsa.key": true, "sp-rsa.crt": true, "sp-ec.key": true, "sp-ec.crt": true, "other.key": true, "other.crt": true}
+	known := map[string]bool{"README.md": true, "sp-rsa-key.pem": true, "sp-rsa.crt": true, "sp-ec-key.pem": true, "sp-ec.crt": true, "other-key.pem": true, "other.crt": true}
 	for _, v := range vectors {
 		if known[v.name] {
 			t.Fatalf("%s is there twice", v.name)
