@@ -117,11 +117,11 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 		oneOf("sign", asked.Sign, "both", "assertion", "response"),
 		oneOf("on_unmanaged", asked.OnUnmanaged, "refuse", "assert"),
 		oneOf("on_noncompliant", asked.OnNoncompliant, "assert", "refuse"))
-	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore}
+	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore, AddedAt: h.Now()}
 	sp, err := saml.ParseMetadata([]byte(asked.Metadata))
 	if err == nil {
 		rp.EntityID = sp.EntityID
-		err = sp.Expired(h.Now())
+		err = sp.Expired(rp.AddedAt)
 	}
 	if err != nil {
 		faults = append(faults, fmt.Errorf("metadata: %w", err))

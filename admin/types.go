@@ -88,8 +88,9 @@ type NewRelyingParty struct {
 // RelyingParty is a registered relying party.
 type RelyingParty struct {
 	NewRelyingParty
-	EntityID string `json:"entity_id"`
-	Origin   Origin `json:"origin"`
+	EntityID string    `json:"entity_id"`
+	Origin   Origin    `json:"origin"`
+	AddedAt  time.Time `json:"added_at,omitzero"` // not from the file
 }
 
 // Origin is where a relying party is registered.
