@@ -115,6 +115,7 @@ func fail(err error) *web.Error {
 	}{
 		{posture.ErrNoDevice, http.StatusNotFound, "no_device"},
 		{posture.ErrNoRelyingParty, http.StatusNotFound, "no_relying_party"},
+		{posture.ErrNoDecision, http.StatusNotFound, "no_decision"},
 		{posture.ErrRetired, http.StatusConflict, "retired"},
 		{posture.ErrKeyInUse, http.StatusConflict, "key_in_use"},
 		{posture.ErrExists, http.StatusConflict, "exists"},

@@ -322,6 +322,7 @@ func TestStorageFailure(t *testing.T) {
 		"issue":     func() error { _, err := w.IssueCertificate(ctx, "d00000", newCSR(t), 0); return err },
 		"parties":   func() error { _, err := w.Client.RelyingParties(ctx); return err },
 		"decisions": func() error { _, err := w.Client.Decisions(ctx, DecisionQuery{}); return err },
+		"decision":  func() error { _, err := w.Client.Decision(ctx, "000001"); return err },
 		"last":      func() error { _, err := w.Client.Decisions(ctx, DecisionQuery{Last: 1}); return err },
 		"follow":    func() error { return w.FollowDecisions(ctx, DecisionQuery{}, func(posture.Decision) {}) },
 		"status":    func() error { _, err := w.Status(ctx); return err },

@@ -149,6 +149,12 @@ func (c *Client) Decisions(ctx context.Context, q DecisionQuery) (list DecisionL
 	return list, err
 }
 
+// Decision gets one decision by its reference.
+func (c *Client) Decision(ctx context.Context, id string) (d posture.Decision, err error) {
+	err = c.call(ctx, http.MethodGet, "decisions/"+url.PathEscape(id), nil, &d)
+	return d, err
+}
+
 // FollowDecisions calls onDecision with the decisions that q asks for (its Limit
 // must be 0) and then with each new one, until ctx ends (the error is ctx's) or
 // the server stops (nil).

@@ -16,6 +16,8 @@ type DecisionLog interface {
 	Decisions(ctx context.Context, after string, limit int) ([]posture.Decision, error)
 	// LastDecisions gives the newest n, by ID.
 	LastDecisions(ctx context.Context, n int) ([]posture.Decision, error)
+	// Decision gives the one with this ID: posture.ErrNoDecision.
+	Decision(ctx context.Context, id string) (posture.Decision, error)
 }
 
 // Decisions lists the recorded decisions, and follows them:
@@ -23,6 +25,7 @@ type DecisionLog interface {
 //	GET decisions?after=&limit=
 //	GET decisions?last=
 //	GET decisions?follow=true&last=   or   follow=true&after=
+//	GET decisions/{id}
 //
 // Following gives a stream: what was asked for, then each new decision as soon
 // as it is seen, until the client goes away or the server stops.
@@ -36,6 +39,15 @@ type Decisions struct {
 // Mount adds the routes to mux.
 func (h *Decisions) Mount(mux *http.ServeMux) {
 	route(mux, h.Options, http.MethodGet, "decisions", h.serve)
+	route(mux, h.Options, http.MethodGet, "decisions/{id}", h.one)
+}
+
+func (h *Decisions) one(w http.ResponseWriter, r *http.Request) error {
+	d, err := h.Log.Decision(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusOK, d)
 }
 
 func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {

@@ -123,6 +123,15 @@ func (m *memory) decide(d posture.Decision) {
 	m.decisions[d.ID] = d
 }
 
+func (m *memory) Decision(_ context.Context, id string) (posture.Decision, error) {
+	defer m.lock()()
+	d, ok := m.decisions[id]
+	if !ok && m.err == nil {
+		return d, fmt.Errorf("%w: %q", posture.ErrNoDecision, id)
+	}
+	return d, m.err
+}
+
 func (m *memory) Decisions(_ context.Context, after string, limit int) ([]posture.Decision, error) {
 	defer m.lock()()
 	return page(m.decisions, after, limit), m.err

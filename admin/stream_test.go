@@ -161,6 +161,17 @@ func TestDecisionPages(t *testing.T) {
 	}
 }
 
+func TestDecision(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.decide(decision(7))
+	if d, err := w.Client.Decision(t.Context(), "000007"); err != nil || d.RelyingParty != "acme" || !d.Time.Equal(now.Add(7*time.Second)) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	_, err := w.Client.Decision(t.Context(), "000008")
+	wantProblem(t, err, http.StatusNotFound, "no such decision")
+}
+
 // following follows until its test ends, and gives the IDs that it sees.
 func following(t *testing.T, w *world, q DecisionQuery) (ids <-chan string, end <-chan error, cancel func()) {
 	t.Helper()
