@@ -76,6 +76,7 @@ var packages = map[string]rule{
 	"admin": {
 		why:     "administration over HTTP; it reads a relying party's metadata with the same code as the sign-in",
 		imports: []string{"posture", "devices", "certs", "idp/saml", "internal/web"},
+		tests:   []string{"store", "store/bolt"},
 	},
 	"conform": {
 		why:     "plays Okta against any provider: what it shared with idp, it could not judge",
