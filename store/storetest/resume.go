@@ -41,19 +41,19 @@ func testImportResume(t *testing.T, kv store.KV) {
 		failing := &failingKV{KV: kv}
 		r := store.New(failing)
 		im := beginImport(t, r, day.Add(time.Hour), true)
-		stage(t, im, rows(0, 10_000))
+		stage(t, im, rows(0, 6_000))
 		failing.failAfter(20)
 		if _, err := im.Commit(ctx, nil); !errors.Is(err, errInjected) {
 			t.Fatalf("%s: commit on a failing store: %v", name, err)
 		}
-		if n, _ := managed(t, r); name == "start" && (n == 0 || n == 10_000) {
+		if n, _ := managed(t, r); name == "start" && (n == 0 || n == 6_000) {
 			t.Fatalf("%d devices are there: the import was not interrupted", n)
 		}
 		failing.failAfter(-1)
 		if err := finish(r); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		wantManaged(t, r, name, 10_000, 10_000)
+		wantManaged(t, r, name, 6_000, 6_000)
 		wantNothingLeft(t, kv)
 	}
 }
