@@ -2,8 +2,6 @@ package saml
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -43,12 +41,6 @@ type AssertionConsumer struct {
 var metadataLimits = limits{
 	bytes: 1 << 20, run: 256 << 10, depth: 64, elements: 20_000, attributes: 64, total: 100_000, scope: 256, comments: true,
 }
-
-const (
-	maxKeys    = 8
-	minRSABits = 2048
-	maxRSABits = 8192
-)
 
 // ParseMetadata reads the metadata of one service provider, alone or inside an
 // EntitiesDescriptor. It fetches nothing and verifies no signature: whoever
@@ -139,74 +131,13 @@ func (sp *ServiceProvider) read(role *element) error {
 	if sp.WantsSigned, err = attrBoolean(role, "WantAssertionsSigned"); err != nil {
 		return err
 	}
-	for _, n := range role.nodes {
-		if n.element == nil || !n.element.is(nsMetadata, "KeyDescriptor") {
-			continue
-		}
-		if err := sp.readKey(n.element); err != nil {
-			return err
-		}
+	if err := sp.readKeys(role); err != nil {
+		return err
 	}
 	if sp.RequestsSigned && len(sp.Keys) == 0 {
 		return errors.New("AuthnRequestsSigned is true, but there is no signing certificate to verify requests with")
 	}
 	return sp.readConsumers(role)
-}
-
-// readKey takes over a certificate, for whatever its use attribute says; without
-// one it is for both (SAML metadata 2.4.1.1).
-func (sp *ServiceProvider) readKey(e *element) error {
-	use, hasUse := e.attr("use")
-	if hasUse && use != "signing" && use != "encryption" {
-		return fmt.Errorf("KeyDescriptor use is %.40q, not signing or encryption", use)
-	}
-	// The first certificate is the key's; what follows would be its issuers.
-	var found *element
-	e.walk(func(c *element) error {
-		if found == nil && c.is(nsDSig, "X509Certificate") {
-			found = c
-		}
-		return nil
-	})
-	if found == nil {
-		return nil // a key by name or by value only
-	}
-	der, err := decodeText(found)
-	if err != nil {
-		return errors.New("X509Certificate is not base64")
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return fmt.Errorf("X509Certificate: %w", err)
-	}
-	if err := checkKey(c); err != nil {
-		return fmt.Errorf("certificate %q: %w", c.Subject, err)
-	}
-	if use != "encryption" {
-		if sp.Keys = append(sp.Keys, c); len(sp.Keys) > maxKeys {
-			return fmt.Errorf("more than %d signing certificates", maxKeys)
-		}
-	}
-	if _, ok := c.PublicKey.(*rsa.PublicKey); ok && (use == "encryption" || !hasUse && sp.Encryption == nil) {
-		sp.Encryption = c
-	}
-	return nil
-}
-
-func checkKey(c *x509.Certificate) error {
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return fmt.Errorf("RSA key has %d bits; it must have %d to %d", n, minRSABits, maxRSABits)
-		}
-		return nil
-	case *ecdsa.PublicKey:
-		if n := key.Params().BitSize; n < 256 {
-			return fmt.Errorf("EC key has %d bits; it must have at least 256", n)
-		}
-		return nil
-	}
-	return fmt.Errorf("key is %s; it must be RSA or ECDSA", c.PublicKeyAlgorithm)
 }
 
 // readConsumers takes over the endpoints with the HTTP-POST binding, the only

@@ -85,6 +85,8 @@ func TestMetadataHabits(t *testing.T) {
 		keyDescriptor("", " "+base64Cert("sp-rsa")+"\n")+
 			keyDescriptor(` use="signing"`, base64Cert("sp-ec"))+
 			keyDescriptor(` use="encryption"`, base64Cert("other"))+
+			keyDescriptor(` use="encryption"`, base64Cert("sp-rsa"))+
+			keyDescriptor("", base64Cert("sp-rsa"))+
 			keyDescriptor(` use="encryption"`, base64Cert("sp-ec"))+
 			`<ns0:KeyDescriptor use="signing"><ns1:KeyInfo><ns1:KeyName>k</ns1:KeyName></ns1:KeyInfo></ns0:KeyDescriptor>`+
 			consumer(`Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Artifact" Location="https://sp.example.com/artifact" index="0" isDefault="true"`)+
@@ -99,7 +101,7 @@ func TestMetadataHabits(t *testing.T) {
 	if !reflect.DeepEqual(sp.AssertionConsumers, want) {
 		t.Errorf("got %+v, want %+v", sp.AssertionConsumers, want)
 	}
-	if len(sp.Keys) != 2 || !sp.Keys[0].Equal(reqCert("sp-rsa")) || !sp.Keys[1].Equal(reqCert("sp-ec")) {
+	if len(sp.Keys) != 3 || !sp.Keys[0].Equal(reqCert("sp-rsa")) || !sp.Keys[1].Equal(reqCert("sp-ec")) {
 		t.Errorf("%d keys", len(sp.Keys))
 	}
 	if !sp.Encryption.Equal(reqCert("other")) {
@@ -155,6 +157,12 @@ func TestMetadataOfMany(t *testing.T) {
 	if sp.Expired(reqNow()) == nil {
 		t.Error("validUntil of the group is not read")
 	}
+	for year, role := range map[int]string{2019: "2019", 2020: "2021"} {
+		sp, err = saml.ParseMetadata([]byte(group(change(one, "<md:SPSSODescriptor", `<md:SPSSODescriptor validUntil="`+role+`-01-01T00:00:00Z"`))))
+		if err != nil || sp.ValidUntil.Year() != year {
+			t.Errorf("valid until %v, %v; the earlier end counts", sp.ValidUntil, err)
+		}
+	}
 	for want, doc := range map[string]string{"2 service providers": group(one + one), "identity provider's file": idp} {
 		if _, err := saml.ParseMetadata([]byte(doc)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
@@ -204,6 +212,7 @@ func TestMetadataRefused(t *testing.T) {
 		{"not base64", spMetadata(keyDescriptor("", "%%%") + post), "not base64"},
 		{"not a certificate", spMetadata(keyDescriptor("", "AAAA") + post), "X509Certificate"},
 		{"weak RSA", spMetadata(keyDescriptor("", selfSigned(t, weak, weak.Public())) + post), "1024 bits"},
+		{"huge RSA", spMetadata(keyDescriptor("", selfSigned(t, weak, &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 8192, 1), E: 65537})) + post), "8193 bits"},
 		{"weak EC", spMetadata(keyDescriptor("", selfSigned(t, small, small.Public())) + post), "224 bits"},
 		{"Ed25519", spMetadata(keyDescriptor("", selfSigned(t, edwards, public)) + post), "Ed25519"},
 		{"many keys", spMetadata(strings.Repeat(key, 9) + post), "more than 8"},
@@ -213,6 +222,7 @@ func TestMetadataRefused(t *testing.T) {
 		{"relative", spMetadata(at("/acs")), "not an absolute URL"},
 		{"script", spMetadata(at("javascript:alert(1)")), "not an absolute URL"},
 		{"user", spMetadata(at("https://a:b@sp.example.com/")), "not an absolute URL"},
+		{"fragment", spMetadata(at("https://sp.example.com/#a")), "not an absolute URL"},
 		{"space", spMetadata(at(" https://sp.example.com/")), "not an absolute URL"},
 		{"index", spMetadata(key + consumer(acsPost+` Location="https://sp.example.com/acs" index="-1"`)), `index "-1"`},
 		{"no index", spMetadata(key + consumer(acsPost+` Location="https://sp.example.com/acs"`)), `index ""`},

@@ -1,6 +1,9 @@
 package saml_test
 
 import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
 	"strings"
 )
 
@@ -119,6 +122,13 @@ func wellFormednessRequests() []reqVector {
 		{"encoding-unknown.query", "bad request: encoding_unsupported", "SAMLEncoding other than DEFLATE", func() string { return query(reqBase, "SAMLEncoding", "urn:x") }},
 		{"twice.query", "bad request: duplicate_parameter", "SAMLRequest twice", func() string { return query(reqBase) + "&SAMLRequest=x" }},
 		{"not-deflated.query", "bad request: malformed", "not compressed", func() string { return form(reqBase) }},
+		{"unfinished.query", "bad request: malformed", "DEFLATE stream that does not end", func() string {
+			var b bytes.Buffer
+			w, _ := flate.NewWriter(&b, flate.BestCompression)
+			w.Write([]byte(reqBase))
+			w.Flush()
+			return encodePairs("SAMLRequest", base64.StdEncoding.EncodeToString(b.Bytes()))
+		}},
 		{"trailing.query", "bad request: trailing_bytes", "bytes after the DEFLATE stream", func() string {
 			return encodePairs("SAMLRequest", strings.TrimRight(deflate(reqBase+deflatePad(reqBase)), "=")+"AAAA")
 		}},

@@ -1,6 +1,7 @@
 package saml_test
 
 import (
+	"encoding/base64"
 	"strings"
 )
 
@@ -27,6 +28,11 @@ func signatureRequests() []reqVector {
 			return strings.Replace(signed, "rsa-sha256", "ecdsa-sha256", 1)
 		}},
 		{"ecdsa-asn1.xml", invalid, "ECDSA in ASN.1 instead of r and s", by(reqSigner{key: "sp-ec", method: moreSig + "ecdsa-sha256", asn1: true})},
+		{"ecdsa-long.xml", invalid, "ECDSA, r and s with a byte behind them", func() string {
+			signed := reqSigner{key: "sp-ec", method: moreSig + "ecdsa-sha256"}.sign(reqBase)
+			value, _ := base64.StdEncoding.DecodeString(between(signed, "<ds:SignatureValue>"))
+			return change(signed, between(signed, "<ds:SignatureValue>"), base64.StdEncoding.EncodeToString(append(value, 0)))
+		}},
 		{"inclusive-c14n.xml", algorithm, "inclusive canonicalisation", by(reqSigner{c14n: "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"})},
 		{"c14n-comments.xml", algorithm, "exclusive canonicalisation with comments", by(reqSigner{c14n: c14nExc + "WithComments"})},
 		{"transform-xpath.xml", algorithm, "an XPath transform first", by(reqSigner{first: "http://www.w3.org/TR/1999/REC-xpath-19991116"})},
