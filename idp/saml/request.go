@@ -174,7 +174,7 @@ func (m *Message) checkBinding() *StatusError {
 	return nil
 }
 
-// checkVersion refuses every version but 2.0 (SAML core 4.1.3.2).
+// checkVersion refuses every version but 2.0 (SAML core 4.1.3).
 func (m *Message) checkVersion() *StatusError {
 	v, _ := m.root.attr("Version")
 	major, minor, _ := parseVersion(v)
