@@ -82,7 +82,7 @@ func hostileRequests() map[string]string {
 func hostileQueries() map[string]string {
 	// Blocks that each bring a Huffman code of their own and one byte.
 	var tables bytes.Buffer
-	for tables.Len() < 11<<10 {
+	for tables.Len() < 10<<10 {
 		var one bytes.Buffer
 		w, _ := flate.NewWriter(&one, flate.HuffmanOnly)
 		w.Write(bytes.Repeat([]byte("aab"), 30))
