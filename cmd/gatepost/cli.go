@@ -18,7 +18,7 @@ type env struct {
 
 // commandLine is every command and flag; its tags are what --help says.
 type commandLine struct {
-	Config string `short:"c" default:"gatepost.yaml" env:"GATEPOST_CONFIG" placeholder:"FILE" help:"Configuration of the server (default: ${default}, or $$GATEPOST_CONFIG)."`
+	Config string `short:"c" default:"gatepost.yaml" env:"GATEPOST_CONFIG" placeholder:"FILE" help:"Configuration of the server (default: ${default})."`
 	JSON   bool   `help:"Print JSON for programs instead of tables."`
 
 	Serve     serveCommand     `cmd:"" help:"Run the server."`

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatepost.dev/admin"
+	"gatepost.dev/devices"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+	"gatepost.dev/store"
+)
+
+// process is what the administration API tells of the process itself.
+type process struct {
+	started  time.Time
+	stopping <-chan struct{}
+}
+
+// adminHandler wires the administration API of a generation.
+func (g *generation) adminHandler(records *store.Records, p process, options *web.Options) http.Handler {
+	mux := http.NewServeMux()
+	now := options.Now
+	policy := g.parties.policies[defaultPolicy]
+	for _, h := range []interface{ Mount(*http.ServeMux) }{
+		&admin.Devices{
+			Inventory: records,
+			Judge:     func(d *posture.Device) posture.Verdict { return posture.Judge(d, policy, now()) },
+			Options:   options,
+		},
+		&admin.Import{
+			Importer: &devices.Importer{Begin: beginImport(records), Now: now},
+			Options:  options,
+		},
+		&admin.Lifecycle{
+			Retirer: &devices.Retirer{Records: records, Now: now},
+			Issuer: &devices.Issuer{
+				Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now,
+			},
+			Authority: g.authority.Certificate,
+			Options:   options,
+		},
+		&admin.RelyingParties{
+			Records:   partyRecords{records},
+			File:      g.parties.listFile,
+			HasPolicy: func(name string) bool { return g.parties.policies[name] != nil },
+			Now:       now,
+			Options:   options,
+		},
+		&admin.Keys{Ring: func() admin.Keyring { return g.keyring }, Now: now, Options: options},
+		&admin.Decisions{Log: records, Stopping: p.stopping, Options: options},
+		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records), Options: options},
+		&admin.NotFound{Options: options},
+	} {
+		h.Mount(mux)
+	}
+	return mux
+}
+
+func (g *generation) counts(records *store.Records) func(context.Context) (map[string]int, error) {
+	return func(ctx context.Context) (map[string]int, error) {
+		stored, err := records.RelyingParties(ctx)
+		return map[string]int{
+			"relying_parties": len(g.parties.file) + len(stored),
+			"signing_keys":    len(g.keyring.Published()),
+		}, err
+	}
+}
+
+// beginImport gives the importer what it needs of the store.
+func beginImport(records *store.Records) func(context.Context, posture.Source, time.Time, bool) (devices.Staging, error) {
+	return func(ctx context.Context, source posture.Source, at time.Time, replace bool) (devices.Staging, error) {
+		im, err := records.BeginImport(ctx, source, at, replace)
+		if err != nil {
+			return nil, err
+		}
+		return staging{im}, nil
+	}
+}
+
+// staging is store.Import with the result as devices names it.
+type staging struct{ *store.Import }
+
+func (s staging) Commit(ctx context.Context, progress func(done, total int)) (devices.Result, error) {
+	r, err := s.Import.Commit(ctx, progress)
+	return devices.Result(r), err
+}
+
+// partyRecords is store.Records with relying parties as admin names them.
+type partyRecords struct{ records *store.Records }
+
+func (p partyRecords) RelyingParties(ctx context.Context) ([]admin.RelyingParty, error) {
+	stored, err := p.records.RelyingParties(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]admin.RelyingParty, len(stored))
+	for i, r := range stored {
+		out[i] = admin.RelyingParty{
+			NewRelyingParty: admin.NewRelyingParty{
+				Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+				OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1Digests: r.AllowSHA1,
+			},
+			EntityID: r.EntityID, Origin: admin.FromStore, AddedAt: r.AddedAt,
+		}
+	}
+	return out, nil
+}
+
+func (p partyRecords) AddRelyingParty(ctx context.Context, r admin.RelyingParty) error {
+	return p.records.AddRelyingParty(ctx, store.RelyingParty{
+		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
+	})
+}
+
+func (p partyRecords) RemoveRelyingParty(ctx context.Context, name string) error {
+	return p.records.RemoveRelyingParty(ctx, name)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"gatepost.dev/admin"
+	"gatepost.dev/posture"
+)
+
+type decisionsCommand struct {
+	Follow bool   `short:"f" help:"Go on with new decisions as they are made."`
+	Last   int    `short:"n" default:"20" help:"How many to begin with, the newest."`
+	ID     string `name:"reference" placeholder:"ID" help:"Only the decision with this reference, as a page showed it."`
+}
+
+// Run prints decisions, the oldest first; as JSON, one a line.
+func (c *decisionsCommand) Run(e *env) error {
+	if c.Last < 1 || c.Last > 1000 {
+		return errors.New("--last is from 1 to 1000")
+	}
+	return withServer(e, func(client *admin.Client) error {
+		p := &decisionPrinter{e: e}
+		var err error
+		switch {
+		case c.ID != "":
+			return p.printOne(client, c.ID)
+		case c.Follow:
+			err = client.FollowDecisions(e.ctx, admin.DecisionQuery{Last: c.Last}, p.print)
+			if errors.Is(err, context.Canceled) {
+				err = nil // stopped by whoever started it
+			}
+		default:
+			var list admin.DecisionList
+			if list, err = client.Decisions(e.ctx, admin.DecisionQuery{Last: c.Last}); err == nil {
+				for _, d := range list.Decisions {
+					p.print(d)
+				}
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("read decisions: %w", err)
+		}
+		return nil
+	})
+}
+
+// decisionPrinter prints a line a decision. A table cannot measure rows that
+// are still to come, so its columns have fixed widths.
+type decisionPrinter struct {
+	e      *env
+	headed bool
+}
+
+const decisionLine = "%-19s  %-26s  %-12s  %-24s  %-20s  %-8s  %-7s  %-9s  %s\n"
+
+func (p *decisionPrinter) print(d posture.Decision) {
+	if p.e.json {
+		writeLine(p.e.stdout, d)
+		return
+	}
+	if !p.headed {
+		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "ORG", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
+		p.headed = true
+	}
+	reason := string(d.Reason)
+	if reason == "" && d.Status != "" {
+		reason = d.Status
+	}
+	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID),
+		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), reason)
+}
+
+func (p *decisionPrinter) printOne(client *admin.Client, id string) error {
+	d, err := client.Decision(p.e.ctx, id)
+	if problem := (*admin.Problem)(nil); errors.As(err, &problem) && problem.Status == http.StatusNotFound {
+		return fmt.Errorf("no decision has the reference %q; a request that could not be used has none, look for it in the server's log", id)
+	}
+	if err != nil {
+		return fmt.Errorf("read decision: %w", err)
+	}
+	return printJSON(p.e.stdout, d)
+}
+
+func writeLine(w io.Writer, v any) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(v)
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"gatepost.dev/admin"
+)
+
+type deviceCommand struct {
+	List        deviceList        `cmd:"" help:"List devices, with what the default policy makes of each now."`
+	Show        deviceShow        `cmd:"" help:"Show one device: facts, their sources and age, certificates, verdict."`
+	Import      deviceImport      `cmd:"" help:"Import devices from a file (CSV or JSON lines): all rows or none."`
+	Certificate deviceCertificate `cmd:"" help:"Issue a client certificate, to try a device's browser at once."`
+	Retire      deviceRetire      `cmd:"" help:"Take a device out of service for good: refused from now on."`
+}
+
+type deviceList struct {
+	Owner   string `placeholder:"NAME" help:"Only this owner's devices."`
+	Managed string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are managed, or that are not, by the default policy."`
+	Limit   int    `default:"1000" help:"Stop after so many; 0: all."`
+}
+
+// Run lists devices.
+func (c *deviceList) Run(e *env) error {
+	return withServer(e, func(client *admin.Client) error {
+		var found []admin.Device
+		q := admin.DeviceQuery{Owner: c.Owner, Limit: 1000}
+		if c.Managed != "" {
+			managed := c.Managed == "true"
+			q.Managed = &managed
+		}
+		cut := false
+		for {
+			page, err := client.Devices(e.ctx, q)
+			if err != nil {
+				return fmt.Errorf("list devices: %w", err)
+			}
+			found = append(found, page.Devices...)
+			if c.Limit > 0 && len(found) >= c.Limit {
+				cut = len(found) > c.Limit || page.Next != ""
+				found = found[:c.Limit]
+				break
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		if err := printDevices(e, found); err != nil {
+			return err
+		}
+		if cut {
+			fmt.Fprintf(e.stderr, "only the first %d; --limit 0 lists all\n", len(found))
+		}
+		return nil
+	})
+}
+
+func printDevices(e *env, found []admin.Device) error {
+	if e.json {
+		if found == nil {
+			found = []admin.Device{}
+		}
+		return printJSON(e.stdout, found)
+	}
+	t := newTable(e.stdout, "ID", "OWNER", "VENDOR", "MODEL", "OS", "MANAGED", "COMPLIANT", "REASON")
+	for _, d := range found {
+		t.row(d.ID, d.Owner, d.Vendor, d.Model, strings.TrimSpace(d.OS+" "+d.OSVersion),
+			yesNo(d.Verdict.Managed), yesNo(d.Verdict.Compliant), reasonOf(&d))
+	}
+	return t.flush()
+}
+
+// reasonOf is why a device is not managed or not compliant; a retired one says
+// so in its own word.
+func reasonOf(d *admin.Device) string {
+	if d.Retired() {
+		return "retired"
+	}
+	return string(d.Verdict.Reason)
+}
+
+type deviceShow struct {
+	ID string `arg:"" help:"The device's ID."`
+}
+
+// Run shows the device.
+func (c *deviceShow) Run(e *env) error {
+	return withServer(e, func(client *admin.Client) error {
+		d, err := client.Device(e.ctx, c.ID)
+		if err != nil {
+			return fmt.Errorf("show device %q: %w", c.ID, err)
+		}
+		if e.json {
+			return printJSON(e.stdout, d)
+		}
+		return printDevice(e.stdout, &d, time.Now())
+	})
+}
+
+func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
+	t := newTable(w, "id", d.ID)
+	for _, row := range [][2]string{
+		{"owner", d.Owner}, {"serial", d.Serial}, {"vendor", d.Vendor}, {"model", d.Model},
+		{"os", strings.TrimSpace(d.OS + " " + d.OSVersion)}, {"created", second(d.CreatedAt)}, {"updated", second(d.UpdatedAt)},
+		{"managed", yesNo(d.Verdict.Managed)}, {"compliant", yesNo(d.Verdict.Compliant)}, {"reason", reasonOf(d)},
+	} {
+		t.row(row[:]...)
+	}
+	if d.Retired() {
+		t.row("retired", second(d.RetiredAt)+" "+d.RetireReason)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if len(d.Facts) > 0 {
+		fmt.Fprintln(w)
+		t = newTable(w, "FACT", "VALUE", "SOURCE", "KIND", "AGE")
+		for _, f := range d.Facts {
+			t.row(f.Name, f.Value, f.Source.Name, string(f.Source.Kind), now.Sub(f.ObservedAt).Truncate(time.Second).String())
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if len(d.Certificates) > 0 {
+		fmt.Fprintln(w)
+		t = newTable(w, "CERTIFICATE", "FROM", "UNTIL", "REVOKED")
+		for _, c := range d.Certificates {
+			revoked := "no"
+			if c.Revoked() {
+				revoked = second(c.RevokedAt) + " " + c.RevokeReason
+			}
+			t.row(c.Serial, day(c.NotBefore), day(c.NotAfter), revoked)
+		}
+		return t.flush()
+	}
+	return nil
+}
+
+type deviceRetire struct {
+	ID     string `arg:"" help:"The device's ID."`
+	Reason string `help:"Why, for whoever asks later."`
+}
+
+// Run retires the device.
+func (c *deviceRetire) Run(e *env) error {
+	return withServer(e, func(client *admin.Client) error {
+		d, err := client.Retire(e.ctx, c.ID, c.Reason)
+		if err != nil {
+			return fmt.Errorf("retire device %q: %w", c.ID, err)
+		}
+		if e.json {
+			return printJSON(e.stdout, d)
+		}
+		fmt.Fprintf(e.stdout, "%s is retired and its certificates are revoked; it is refused from now on\n", d.ID)
+		return nil
+	})
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/idp"
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+	"gatepost.dev/store"
+	"gatepost.dev/templates"
+)
+
+// generation is everything that comes from the configuration and the files it
+// names. It does not change: a reload makes a new one, and requests in hand
+// finish with the one they began with.
+type generation struct {
+	config    *Config
+	keyring   *certs.Keyring
+	authority *certs.Authority
+	parties   *parties
+	sites     []certs.Site
+	issuer    http.Handler // serves the issuer's host
+	device    http.Handler // serves the device host
+	admin     http.Handler // serves the administration API
+}
+
+// newGeneration opens what the configuration names. former is the generation
+// that it replaces, or nil.
+func newGeneration(ctx context.Context, c *Config, records *store.Records, former *generation, p process, options *web.Options) (*generation, error) {
+	g := &generation{config: c}
+	var err error
+	if former == nil {
+		g.keyring, err = certs.OpenKeyring(c.Signing.Keys)
+	} else {
+		g.keyring, err = former.keyring.Reopen(c.Signing.Keys)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.authority, err = certs.LoadAuthority(c.Devices.Authority.Certificate, c.Devices.Authority.Key); err != nil {
+		return nil, err
+	}
+	verifier, err := newVerifier(c, g.authority)
+	if err != nil {
+		return nil, err
+	}
+	if g.parties, err = newParties(c, records); err != nil {
+		return nil, err
+	}
+	if err := g.parties.checkStored(ctx); err != nil {
+		return nil, err
+	}
+	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
+		return nil, err
+	}
+	g.mount(records, verifier, options)
+	g.admin = g.adminHandler(records, p, options)
+	return g, nil
+}
+
+// newVerifier trusts the built-in authority and those of the configuration.
+func newVerifier(c *Config, builtIn *certs.Authority) (*certs.Verifier, error) {
+	trusted := []certs.TrustedAuthority{{Certificate: builtIn.Certificate, IDFrom: certs.IDFromURI, BuiltIn: true}}
+	for _, a := range c.Devices.Authorities {
+		certificate, err := readCertificate(a.Certificate)
+		if err != nil {
+			return nil, err
+		}
+		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom)})
+	}
+	return certs.NewVerifier(trusted)
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s: no certificate in PEM", path)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return certificate, nil
+}
+
+// newSites gives each host its certificate: the first pair that covers it.
+func newSites(c *Config, clientCAs *x509.CertPool, now time.Time) ([]certs.Site, error) {
+	device := certs.Site{Host: c.DeviceHost(), AskClientCertificate: true, ClientCAs: clientCAs}
+	sites := []*certs.Site{&device}
+	if c.IssuerHost() != c.DeviceHost() {
+		sites = append(sites, &certs.Site{Host: c.IssuerHost()})
+	}
+	for _, pair := range c.TLS {
+		certificate, _, err := certs.LoadPair(pair.Cert, pair.Key, now)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sites {
+			if s.Certificate == nil && certificate.Leaf.VerifyHostname(s.Host) == nil {
+				s.Certificate = certificate
+			}
+		}
+	}
+	var out []certs.Site
+	for _, s := range sites {
+		if s.Certificate == nil {
+			return nil, fmt.Errorf("no certificate under tls covers %q", s.Host)
+		}
+		out = append(out, *s)
+	}
+	return out, nil
+}
+
+// mount wires the endpoints of both hosts.
+func (g *generation) mount(records *store.Records, verifier *certs.Verifier, options *web.Options) {
+	entityID, ssoURL := g.config.EntityID(), g.config.DeviceURL+"/saml/sso"
+	sso := &idp.SAML{
+		EntityID:       entityID,
+		SSOURL:         ssoURL,
+		RelyingParties: g.parties,
+		Inventory:      records,
+		Recorder:       records,
+		Verifier:       verifier,
+		Keys:           g.keyring.Signing,
+		Now:            options.Now,
+	}
+	metadata := &idp.Metadata{EntityID: entityID, SSOURL: ssoURL, Keys: g.keyring.Published, Now: options.Now}
+
+	pages := *options
+	pages.WriteError = writeErrorPage
+	pages.MaxBody = idp.MaxRequestBody
+	device, issuer := http.NewServeMux(), http.NewServeMux()
+	device.Handle("GET /saml/sso", web.Handle("GET /saml/sso", sso.ServeSSO, &pages))
+	device.Handle("POST /saml/sso", web.Handle("POST /saml/sso", sso.ServeSSO, &pages))
+	issuer.Handle("GET /saml/metadata", web.Handle("GET /saml/metadata", metadata.ServeMetadata, &pages))
+	notFound := web.Handle("/", func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
+	}, &pages)
+	if g.config.IssuerHost() == g.config.DeviceHost() {
+		// One host does both, as for trials.
+		device.Handle("GET /saml/metadata", web.Handle("GET /saml/metadata", metadata.ServeMetadata, &pages))
+	}
+	device.Handle("/", notFound)
+	issuer.Handle("/", notFound)
+	g.device, g.issuer = device, issuer
+}
+
+// writeErrorPage answers an error of a browser's request with a page that tells
+// nothing of the request.
+func writeErrorPage(w http.ResponseWriter, _ *http.Request, e *web.Error, reference string) {
+	var page templates.Page = &templates.BadRequest{Reference: reference}
+	if e.Status >= http.StatusInternalServerError {
+		page = &templates.Unavailable{Reference: reference}
+	}
+	if err := templates.Write(w, e.Status, page); err != nil {
+		http.Error(w, http.StatusText(e.Status), e.Status)
+	}
+}
+
+// ServeHTTP serves a request on the host that it is for.
+func (g *generation) ServeHTTP(w http.ResponseWriter, r *http.Request, site string) {
+	if site == g.config.DeviceHost() {
+		g.device.ServeHTTP(w, r)
+		return
+	}
+	g.issuer.ServeHTTP(w, r)
+}
+
+// samlMetadata reads a service provider's metadata for the checks of the
+// configuration.
+func samlMetadata(data []byte) (entityID string, encryptable bool, err error) {
+	sp, err := saml.ParseMetadata(data)
+	if err != nil {
+		return "", false, err
+	}
+	return sp.EntityID, sp.Encryption != nil, nil
+}
+
+// parsers open what a configuration names, as the server does.
+func parsers() Parsers {
+	return Parsers{
+		Metadata: samlMetadata,
+		Keyring: func(dir string) error {
+			_, err := certs.OpenKeyring(dir)
+			return err
+		},
+		Authority: func(certificate, key string) error {
+			_, err := certs.LoadAuthority(certificate, key)
+			return err
+		},
+	}
+}
+
+// errNoPolicy says that an organisation names a policy that is not configured.
+var errNoPolicy = errors.New("no such policy in the configuration")
+
+// newPolicies makes the policies of the configuration; one named default is
+// always there.
+func newPolicies(c *Config) map[string]*posture.Policy {
+	policies := map[string]*posture.Policy{defaultPolicy: {Name: defaultPolicy}}
+	for name, p := range c.Policies {
+		policies[name] = &posture.Policy{Name: name, ManagedMaxAge: p.ManagedMaxAge}
+	}
+	return policies
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gatepost.dev/store"
+)
+
+// ops is the operators' side: health, readiness and metrics, on a listener of
+// its own.
+type ops struct {
+	records  *store.Records
+	stopping atomic.Bool
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newOps(records *store.Records) *ops {
+	o := &ops{
+		records:  records,
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatepost_requests_total", Help: "Requests answered, by route, status and reason of refusal.",
+		}, []string{"route", "status", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatepost_request_duration_seconds", Help: "Time from a request to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}, []string{"route"}),
+	}
+	o.registry.MustRegister(o.requests, o.duration, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return o
+}
+
+// count is the Count of web.Options.
+func (o *ops) count(route string, status int, reason string, d time.Duration) {
+	o.requests.WithLabelValues(route, strconv.Itoa(status), reason).Inc()
+	o.duration.WithLabelValues(route).Observe(d.Seconds())
+}
+
+func (o *ops) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", o.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// ready tells whether this process can answer a sign-in: its store can be read
+// and it is not about to stop.
+func (o *ops) ready(w http.ResponseWriter, r *http.Request) {
+	if o.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if _, err := o.records.Devices(r.Context(), "", 1); err != nil {
+		http.Error(w, "store cannot be read", http.StatusServiceUnavailable)
+		return
+	}
+	w.Write([]byte("ok\n"))
+}

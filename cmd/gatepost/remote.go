@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"gatepost.dev/admin"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/store"
+	"gatepost.dev/store/bolt"
+)
+
+// withServer runs do with a client of the administration API: of the running
+// server, through its socket, or, when none runs, of the same API served within
+// this process on the store itself.
+func withServer(e *env, do func(*admin.Client) error) error {
+	c, faults := LoadConfig(e.config, os.LookupEnv)
+	if c == nil {
+		for _, f := range faults {
+			fmt.Fprintln(e.stderr, f)
+		}
+		return fmt.Errorf("%s cannot be used as it is", e.config)
+	}
+	running, err := answers(c.SocketPath())
+	if err != nil {
+		return err
+	}
+	if running {
+		return do(admin.NewSocketClient(c.SocketPath()))
+	}
+	return withoutServer(e, c, do)
+}
+
+// answers tells whether a server listens on the socket.
+func answers(path string) (bool, error) {
+	conn, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		return true, conn.Close()
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return false, nil
+	case errors.Is(err, os.ErrPermission):
+		return false, fmt.Errorf("the server's socket %s is for its owner only; run this as the user that runs the server", path)
+	}
+	return false, fmt.Errorf("server's socket: %w", err)
+}
+
+// withoutServer serves the API on a socket of its own for the time of do.
+func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) {
+	db, err := bolt.Open(c.StorePath(), bolt.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	records := store.New(db)
+	if err := records.ResumeImports(e.ctx); err != nil {
+		return fmt.Errorf("resume imports: %w", err)
+	}
+	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	background, stop := context.WithCancel(e.ctx)
+	defer stop()
+	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done()}, options)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "gatepost")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: g.admin, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		server.Close()
+		<-served
+	}()
+	return do(admin.NewSocketClient(socket))
+}
