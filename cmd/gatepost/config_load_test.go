@@ -170,6 +170,25 @@ func TestLoadConfigUnreadable(t *testing.T) {
 	}
 }
 
+// Found by trying: quoting the value once for each of its faults took minutes.
+// Hanging is the failure; nothing is timed.
+func TestLoadConfigManyFaults(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"references": "issuer: " + strings.Repeat("${", 1<<17),
+		"policies":   "policies:\n" + strings.Repeat("  p: {}\n", 20000) + "relying_parties:\n" + strings.Repeat("- policy: x\n", 2000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFindings("gatepost.yaml")
+			parseConfig(f, []byte(text), "/etc/gatepost", environment)
+			if !Refused(f.faults) {
+				t.Error("was accepted")
+			}
+		})
+	}
+}
+
 func TestInitialConfig(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {

@@ -116,11 +116,12 @@ func (c *Config) validate(f *findings) {
 	}
 	c.validateStorage(f)
 	c.validateDevices(f)
+	policies := slices.Sorted(maps.Keys(c.Policies))
 	names := map[string]string{}
 	for i := range c.RelyingParties {
-		c.validateRelyingParty(f, fmt.Sprintf("relying_parties[%d]", i), &c.RelyingParties[i], names)
+		c.validateRelyingParty(f, fmt.Sprintf("relying_parties[%d]", i), &c.RelyingParties[i], names, policies)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
+	for _, name := range policies {
 		path := "policies." + name
 		if !nameForm.MatchString(name) {
 			f.add("policies."+quote(name), nameProblem, nameInstead)
@@ -216,7 +217,9 @@ func (c *Config) validateDevices(f *findings) {
 	}
 }
 
-func (c *Config) validateRelyingParty(f *findings, path string, rp *RelyingParty, names map[string]string) {
+// validateRelyingParty is told the names of the relying parties before it, each
+// with its path, and adds its own.
+func (c *Config) validateRelyingParty(f *findings, path string, rp *RelyingParty, names map[string]string, policies []string) {
 	if require(f, path+".name", rp.Name, "write name: and what commands and logs call it") {
 		if !nameForm.MatchString(rp.Name) {
 			f.add(path+".name", quote(rp.Name)+" "+nameProblem, nameInstead)
@@ -232,7 +235,7 @@ func (c *Config) validateRelyingParty(f *findings, path string, rp *RelyingParty
 	}
 	if _, ok := c.Policies[rp.Policy]; !ok {
 		f.add(path+".policy", "there is no policy "+quote(rp.Policy),
-			"write "+list(slices.Sorted(maps.Keys(c.Policies)))+", or write it under policies")
+			"write "+list(policies)+", or write it under policies")
 	}
 	if rp.AllowSHA1Digests {
 		f.warn(path+".allow_sha1_digests", "accepts requests with digests that can be forged",

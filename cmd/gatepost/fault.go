@@ -124,14 +124,19 @@ func parent(path string) string {
 // quote quotes a value for a fault, a long one cut.
 func quote(s string) string {
 	const most = 200
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return fmt.Sprintf("%q", s)
 }
 
-// list joins names as prose: "a", "a or b", "a, b or c".
+// list joins names as prose: "a", "a or b", "a, b or c". Of a great many it gives
+// the first.
 func list(names []string) string {
+	const most = 12
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + " or another"
+	}
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
