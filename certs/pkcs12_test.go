@@ -70,12 +70,12 @@ func TestEncodePKCS12Refuses(t *testing.T) {
 	}
 }
 
-// tool runs a program that the test needs, or skips where there is none.
+// tool runs a program that the test needs.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Fatalf("%s is not installed; make test says how to get it", name)
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()
 	if err != nil {
