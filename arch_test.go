@@ -68,6 +68,7 @@ var packages = map[string]rule{
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
 		imports: []string{"idp/saml", "posture", "contract", "certs", "templates", "internal/web"},
+		tests:   []string{"conform", "store", "store/bolt"},
 	},
 	"devices": {
 		why:     "imports and certificates of devices, over its own small interfaces",

@@ -116,6 +116,10 @@ func newID() string {
 // send records the decision, signs the answer and posts it by way of the
 // browser. Nothing leaves before it is recorded.
 func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
+	if !templates.SurvivesForm(s.request.RelayState) {
+		// It must come back exactly (SAML bindings 3.5.3), and a form would not.
+		return &web.Error{Status: http.StatusBadRequest, Reason: "relay_state", Err: errors.New("a form cannot carry the RelayState")}
+	}
 	err := s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))
 	switch {
 	case errors.Is(err, posture.ErrReplayed):
