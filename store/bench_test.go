@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,7 +69,7 @@ func BenchmarkGet(b *testing.B) {
 			kv := openBolt(b, true, dir)
 			fill(b, store.New(kv), devices)
 			kv.Close()
-			runtime.GC()
+			debug.FreeOSMemory()
 
 			start := time.Now()
 			kv = openBolt(b, false, dir)

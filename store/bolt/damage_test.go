@@ -31,7 +31,7 @@ func TestDamagedPages(t *testing.T) {
 	pages := len(good) / page
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := 0
-	for n := 2; n < pages; n += 2 {
+	for n := 2; n < pages; n += 5 {
 		for kind := range 3 {
 			content := spoil(good, func(b []byte) {
 				b = b[n*page : (n+1)*page]
