@@ -75,6 +75,9 @@ func newVerifier(c *Config, builtIn *certs.Authority) (*certs.Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
+		if certificate.Equal(builtIn.Certificate) {
+			continue // naming it is harmless: it is always there
+		}
 		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom)})
 	}
 	return certs.NewVerifier(trusted)
