@@ -43,6 +43,10 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"ImportRefused", testImportRefused},
 		{"ImportResume", testImportResume},
 		{"ImportAbandoned", testImportAbandoned},
+		{"MeddledDevices", testMeddledDevices},
+		{"MeddledSweep", testMeddledSweep},
+		{"MeddledImport", testMeddledImport},
+		{"LateRows", testLateRows},
 		{"ImportRace", testImportRace},
 	} {
 		t.Run(s.name, func(t *testing.T) {
