@@ -135,7 +135,7 @@ func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
 	if err != nil {
 		return unavailable(fmt.Errorf("sign answer: %w", err))
 	}
-	return templates.Write(w, http.StatusOK, &templates.Answer{
+	return templates.Write(w, http.StatusOK, templates.Answer{
 		Action:        s.request.ACS,
 		SAMLResponse:  base64.StdEncoding.EncodeToString(response),
 		RelayState:    s.request.RelayState,

@@ -35,21 +35,36 @@ func (r *Records) relyingParty(ctx context.Context, name string) (RelyingParty, 
 }
 
 // RelyingPartyByEntity returns the relying party with that entity ID, or
-// posture.ErrNoRelyingParty. The revision is another one after every change, so
-// that what was made of the record can be kept beside it.
+// posture.ErrNoRelyingParty. rev is that of RelyingPartyRevision: what was made
+// of the record can be kept beside it.
 func (r *Records) RelyingPartyByEntity(ctx context.Context, entityID string) (p RelyingParty, rev uint64, err error) {
-	name, err := r.kv.Get(ctx, partyOf(entityID))
-	if errors.Is(err, ErrNoKey) {
-		return p, Absent, fmt.Errorf("%w: %q", posture.ErrNoRelyingParty, entityID)
-	}
+	index, err := r.partyIndex(ctx, entityID)
 	if err != nil {
 		return p, Absent, err
 	}
-	p, rev, err = r.relyingParty(ctx, string(name.Value))
+	p, _, err = r.relyingParty(ctx, string(index.Value))
 	if err == nil && p.EntityID != entityID { // removed and made anew between the two reads
 		return RelyingParty{}, Absent, fmt.Errorf("%w: %q", posture.ErrNoRelyingParty, entityID)
 	}
-	return p, rev, err
+	return p, index.Rev, err
+}
+
+// RelyingPartyRevision tells, without reading the record, whether the relying
+// party with that entity ID is still the one that was read with this revision:
+// a record never changes, it is removed and added anew. The error is
+// posture.ErrNoRelyingParty when there is none.
+func (r *Records) RelyingPartyRevision(ctx context.Context, entityID string) (rev uint64, err error) {
+	index, err := r.partyIndex(ctx, entityID)
+	return index.Rev, err
+}
+
+// partyIndex reads the name under which the entity ID is registered.
+func (r *Records) partyIndex(ctx context.Context, entityID string) (Entry, error) {
+	e, err := r.kv.Get(ctx, partyOf(entityID))
+	if errors.Is(err, ErrNoKey) {
+		err = fmt.Errorf("%w: %q", posture.ErrNoRelyingParty, entityID)
+	}
+	return e, err
 }
 
 // RelyingParties returns all relying parties, by name.

@@ -66,7 +66,7 @@ func split(html string) []piece {
 	}
 }
 
-func (a *Answer) render(nonce string) ([]byte, error) {
+func (a Answer) render(nonce string) ([]byte, error) {
 	u, err := url.Parse(a.Action)
 	if err != nil {
 		return nil, fmt.Errorf("action: %w", err)

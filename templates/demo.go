@@ -49,3 +49,7 @@ type DemoError struct{ Text string }
 func (DemoStart) file() string  { return "demo_start.html" }
 func (DemoReplay) file() string { return "demo_replay.html" }
 func (DemoError) file() string  { return "demo_error.html" }
+
+func (p DemoStart) render(nonce string) ([]byte, error)  { return execute(p, nonce) }
+func (p DemoReplay) render(nonce string) ([]byte, error) { return execute(p, nonce) }
+func (p DemoError) render(nonce string) ([]byte, error)  { return execute(p, nonce) }

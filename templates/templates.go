@@ -21,6 +21,7 @@ import (
 // Page is one of the pages of this package.
 type Page interface {
 	file() string // in html
+	render(nonce string) ([]byte, error)
 }
 
 // Answer posts the response to the relying party, by script or, without, by a
@@ -44,6 +45,9 @@ type Unavailable struct{ Reference string }
 func (Answer) file() string      { return "answer.html" }
 func (BadRequest) file() string  { return "bad_request.html" }
 func (Unavailable) file() string { return "unavailable.html" }
+
+func (p BadRequest) render(nonce string) ([]byte, error)  { return execute(p, nonce) }
+func (p Unavailable) render(nonce string) ([]byte, error) { return execute(p, nonce) }
 
 //go:embed html
 var files embed.FS
@@ -76,13 +80,7 @@ var parsed = sync.OnceValue(func() map[string]*template.Template {
 // Nothing was written when the page cannot be rendered.
 func Write(w http.ResponseWriter, status int, page Page) error {
 	nonce := rand.Text()
-	var body []byte
-	var err error
-	if a, ok := page.(Answer); ok {
-		body, err = a.render(nonce)
-	} else {
-		body, err = execute(page, nonce)
-	}
+	body, err := page.render(nonce)
 	if err != nil {
 		return fmt.Errorf("render %s: %w", page.file(), err)
 	}

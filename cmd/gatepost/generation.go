@@ -164,9 +164,9 @@ func (g *generation) mount(records *store.Records, verifier *certs.Verifier, opt
 // writeErrorPage answers an error of a browser's request with a page that tells
 // nothing of the request.
 func writeErrorPage(w http.ResponseWriter, _ *http.Request, e *web.Error, reference string) {
-	var page templates.Page = &templates.BadRequest{Reference: reference}
+	var page templates.Page = templates.BadRequest{Reference: reference}
 	if e.Status >= http.StatusInternalServerError {
-		page = &templates.Unavailable{Reference: reference}
+		page = templates.Unavailable{Reference: reference}
 	}
 	if err := templates.Write(w, e.Status, page); err != nil {
 		http.Error(w, http.StatusText(e.Status), e.Status)

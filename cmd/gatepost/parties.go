@@ -23,9 +23,9 @@ type parties struct {
 	listed   []admin.RelyingParty         // those in the file, as the API shows them
 	records  *store.Records
 
-	// parsed holds what was made of the store's records, by entity ID. A record
-	// is read at each request, so that a change counts at once; only making
-	// keys of its metadata is spared.
+	// parsed holds what was made of the store's records, by entity ID. Each
+	// request asks the store whether the record is still the same, so that a
+	// change counts at once.
 	parsed sync.Map // string -> *parsedParty
 }
 
@@ -96,7 +96,7 @@ func (p *parties) ByEntityID(ctx context.Context, entityID string) (*idp.Relying
 	if party := p.file[entityID]; party != nil {
 		return party, nil
 	}
-	record, rev, err := p.records.RelyingPartyByEntity(ctx, entityID)
+	rev, err := p.records.RelyingPartyRevision(ctx, entityID)
 	if err != nil {
 		if errors.Is(err, posture.ErrNoRelyingParty) {
 			p.parsed.Delete(entityID)
@@ -105,6 +105,10 @@ func (p *parties) ByEntityID(ctx context.Context, entityID string) (*idp.Relying
 	}
 	if known, ok := p.parsed.Load(entityID); ok && known.(*parsedParty).rev == rev {
 		return known.(*parsedParty).party, nil
+	}
+	record, rev, err := p.records.RelyingPartyByEntity(ctx, entityID)
+	if err != nil {
+		return nil, err
 	}
 	party, err := p.parse(record)
 	if err != nil {

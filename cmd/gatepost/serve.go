@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,11 @@ type serveCommand struct{}
 
 // Run serves until it is told to stop; SIGHUP reads the configuration again.
 func (*serveCommand) Run(e *env) error {
+	if os.Getenv("GOGC") == "" {
+		// What lives is some ten megabytes; collecting at each further ten would
+		// cost more than all else that is not the signature.
+		debug.SetGCPercent(400)
+	}
 	log := slog.New(slog.NewJSONHandler(e.stderr, nil))
 	c, err := loadForServing(e)
 	if err != nil {
