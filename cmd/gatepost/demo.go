@@ -41,7 +41,7 @@ func (c *demoCommand) run(e *env, scenarios []scenario) (err error) {
 	for i := range scenarios {
 		a := d.signIn(e.ctx, &scenarios[i])
 		if e.ctx.Err() != nil {
-			return nil // interrupted by whoever started it
+			return fmt.Errorf("interrupted in sign-in %d of %d", i+1, len(scenarios))
 		}
 		report.add(a)
 		if !e.json {

@@ -22,7 +22,7 @@ func (a *account) chapters() []chapter {
 	if d := a.Device; d != nil {
 		came.Rows = [][2]string{
 			{"device", d.ID + " (" + d.Name + ")"}, {"owner", d.Owner},
-			{"certificate", d.Serial + ", valid until " + day(d.NotAfter)},
+			{"certificate", d.Serial}, {"valid until", day(d.NotAfter)},
 		}
 	}
 	told := []chapter{came}

@@ -31,7 +31,7 @@ const (
 )
 
 // layOut breaks a message into lines for people. What is inside a Signature is
-// left out.
+// left out, and so is text beside elements, which SAML does not have.
 func layOut(message string) ([]xmlLine, error) {
 	l := &layout{}
 	d := xml.NewDecoder(strings.NewReader(message))
@@ -48,6 +48,9 @@ func layOut(message string) ([]xmlLine, error) {
 		case xml.StartElement:
 			l.start(t)
 		case xml.EndElement:
+			if l.depth == 0 {
+				return nil, fmt.Errorf("%s ends and did not begin", prefixed(t.Name))
+			}
 			l.end(t)
 		case xml.CharData:
 			l.text += string(t)
@@ -77,12 +80,14 @@ func (l *layout) start(t xml.StartElement) {
 	for _, a := range t.Attr {
 		tag = append(tag, fmt.Sprintf(`%s="%s"`, prefixed(a.Name), xmlEscapes.Replace(a.Value)))
 	}
-	apart := " "
-	if len(strings.Join(tag, " "))+2*l.depth > longLine {
-		apart = "\n" + strings.Repeat("  ", l.depth+1)
-	}
-	for _, line := range strings.Split(strings.Join(tag, apart)+">", "\n") {
-		l.add(line)
+	if line := strings.Join(tag, " "); len(line)+2*l.depth <= longLine {
+		l.add(0, line+">")
+	} else {
+		l.add(0, tag[0])
+		for _, attribute := range tag[1:] {
+			l.add(2, attribute)
+		}
+		l.lines[len(l.lines)-1].Text += ">"
 	}
 	l.text, l.open = "", true
 	if t.Name.Local == "Signature" {
@@ -100,12 +105,12 @@ func (l *layout) end(t xml.EndElement) {
 	text, closing := xmlEscapes.Replace(cut(strings.TrimSpace(l.text))), "</"+prefixed(t.Name)+">"
 	switch {
 	case !l.open:
-		l.add(closing)
+		l.add(0, closing)
 	case text == "":
 		*last = strings.TrimSuffix(*last, ">") + "/>"
 	case len(*last)+len(text)+len(closing) > longLine:
-		l.add(strings.Repeat("  ", l.depth) + text)
-		l.add(closing)
+		l.add(1, text)
+		l.add(0, closing)
 	default:
 		*last += text + closing
 	}
@@ -115,12 +120,9 @@ func (l *layout) end(t xml.EndElement) {
 	l.text, l.open, l.hidden = "", false, 0
 }
 
-// add adds a line; one that goes on with a tag is indented already.
-func (l *layout) add(text string) {
-	if !strings.HasPrefix(text, " ") {
-		text = strings.Repeat("  ", l.depth-1) + text
-	}
-	l.lines = append(l.lines, xmlLine{text, l.marked > 0})
+// add adds a line, so much deeper than its element.
+func (l *layout) add(deeper int, text string) {
+	l.lines = append(l.lines, xmlLine{strings.Repeat("  ", l.depth-1+deeper) + text, l.marked > 0})
 }
 
 func prefixed(n xml.Name) string {
