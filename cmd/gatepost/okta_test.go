@@ -163,9 +163,14 @@ func oktaRoundTrip(client *http.Client, o *conform.Okta, request *conform.AuthnR
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the provider answered %s", resp.Status)
 	}
+	return o.Receive(answerFields(body))
+}
+
+// answerFields reads the form of an answer's page.
+func answerFields(page []byte) (samlResponse, relayState string) {
 	fields := map[string]string{}
-	for _, m := range hiddenField.FindAllSubmatch(body, -1) {
+	for _, m := range hiddenField.FindAllSubmatch(page, -1) {
 		fields[string(m[1])] = html.UnescapeString(string(m[2]))
 	}
-	return o.Receive(fields["SAMLResponse"], fields["RelayState"])
+	return fields["SAMLResponse"], fields["RelayState"]
 }
