@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,9 @@ func (c *deviceCertificate) Run(e *env) error {
 	// The file is made first: an issued certificate that cannot be written
 	// would be lost.
 	file, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already, and may hold a key; name another file", c.Out)
+	}
 	if err != nil {
 		return err
 	}
