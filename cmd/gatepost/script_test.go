@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -10,8 +11,19 @@ import (
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){},
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			running := map[string]*background{}
+			e.Values[backgrounds{}] = running
+			e.Defer(func() {
+				for _, b := range running {
+					b.kill()
+				}
+			})
+			// Commands that open the store themselves make a folder there.
+			return os.MkdirAll(e.Getenv("TMPDIR"), 0o700)
+		},
+		Cmds:                scriptCommands(),
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
 	})
