@@ -128,4 +128,3 @@ func (in *installation) fetchMetadata() ([]byte, error) {
 	}
 	return answer.body, nil
 }
-
