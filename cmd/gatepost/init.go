@@ -29,11 +29,14 @@ func (c *initCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	config := filepath.Join(c.Data, "gatepost.yaml")
+	if e.json {
+		return printJSON(e.stdout, map[string]string{"data": c.Data, "config": config})
+	}
 	fmt.Fprintf(e.stdout, "Made in %s:\n", c.Data)
 	for _, f := range files {
 		fmt.Fprintf(e.stdout, "  %-14s %s\n", f[0], f[1])
 	}
-	config := filepath.Join(c.Data, "gatepost.yaml")
 	step := 0
 	next := func(text string) { step++; fmt.Fprintf(e.stdout, "  %d. %s\n", step, text) }
 	fmt.Fprintln(e.stdout, "\nNext:")
