@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"time"
@@ -25,12 +27,30 @@ func (*checkCommand) Run(e *env) error {
 		}
 	}
 	if c == nil {
-		return fmt.Errorf("%s cannot be used as it is", e.config)
+		return unusable(e.config, faults)
 	}
 	if !e.json {
 		fmt.Fprintf(e.stdout, "%s is good (%d warnings)\n", e.config, len(faults))
 	}
 	return nil
+}
+
+// unusable is the error for a configuration whose faults were printed.
+func unusable(file string, faults []Fault) error {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("name the configuration by --config FILE or in GATEPOST_CONFIG; \"gatepost init\" makes one")
+	}
+	refused := 0
+	for _, f := range faults {
+		if !f.Warning {
+			refused++
+		}
+	}
+	said := "the fault above"
+	if refused != 1 {
+		said = fmt.Sprintf("%d faults above", refused)
+	}
+	return fmt.Errorf("%s cannot be used as it is: %s", file, said)
 }
 
 type versionCommand struct{}

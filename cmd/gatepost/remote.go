@@ -22,21 +22,39 @@ import (
 // server, through its socket, or, when none runs, of the same API served within
 // this process on the store itself.
 func withServer(e *env, do func(*admin.Client) error) error {
+	c, running, err := findServer(e)
+	switch {
+	case err != nil:
+		return err
+	case running:
+		return do(admin.NewSocketClient(c.SocketPath()))
+	}
+	return withoutServer(e, c, do)
+}
+
+// withRunningServer is withServer for what makes no sense without one.
+func withRunningServer(e *env, do func(*admin.Client) error) error {
+	c, running, err := findServer(e)
+	switch {
+	case err != nil:
+		return err
+	case !running:
+		return fmt.Errorf("no server runs on %s", c.DataDir())
+	}
+	return do(admin.NewSocketClient(c.SocketPath()))
+}
+
+// findServer reads the configuration and tells whether its server runs.
+func findServer(e *env) (c *Config, running bool, err error) {
 	c, faults := LoadConfig(e.config, os.LookupEnv)
 	if c == nil {
 		for _, f := range faults {
 			fmt.Fprintln(e.stderr, f)
 		}
-		return fmt.Errorf("%s cannot be used as it is", e.config)
+		return nil, false, unusable(e.config, faults)
 	}
-	running, err := answers(c.SocketPath())
-	if err != nil {
-		return err
-	}
-	if running {
-		return do(admin.NewSocketClient(c.SocketPath()))
-	}
-	return withoutServer(e, c, do)
+	running, err = answers(c.SocketPath())
+	return c, running, err
 }
 
 // answers tells whether a server listens on the socket.

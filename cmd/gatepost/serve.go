@@ -62,7 +62,7 @@ func loadForServing(e *env) (*Config, error) {
 		fmt.Fprintln(e.stderr, f)
 	}
 	if c == nil {
-		return nil, fmt.Errorf("%s cannot be used as it is: %d faults above", e.config, len(faults))
+		return nil, unusable(e.config, faults)
 	}
 	return c, nil
 }
