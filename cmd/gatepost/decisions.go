@@ -18,17 +18,30 @@ type decisionsCommand struct {
 	ID     string `name:"reference" placeholder:"ID" help:"Only the decision with this reference, as a page showed it."`
 }
 
+// Validate checks the flags.
+func (c *decisionsCommand) Validate() error {
+	if c.Last < 1 || c.Last > 1000 {
+		return fmt.Errorf("--last %d is not from 1 to 1000", c.Last)
+	}
+	return nil
+}
+
 // Run prints decisions, the oldest first; as JSON, one a line.
 func (c *decisionsCommand) Run(e *env) error {
-	if c.Last < 1 || c.Last > 1000 {
-		return errors.New("--last is from 1 to 1000")
+	reach := withServer
+	if c.Follow {
+		// Only a server decides, and to wait on the store itself would keep one
+		// from starting.
+		reach = withRunningServer
 	}
-	return withServer(e, func(client *admin.Client) error {
+	return reach(e, func(client *admin.Client) error {
 		p := &decisionPrinter{e: e}
+		if c.ID != "" {
+			return p.printOne(client, c.ID)
+		}
+		p.head()
 		var err error
 		switch {
-		case c.ID != "":
-			return p.printOne(client, c.ID)
 		case c.Follow:
 			err = client.FollowDecisions(e.ctx, admin.DecisionQuery{Last: c.Last}, p.print)
 			if errors.Is(err, context.Canceled) {
@@ -51,21 +64,20 @@ func (c *decisionsCommand) Run(e *env) error {
 
 // decisionPrinter prints a line a decision. A table cannot measure rows that
 // are still to come, so its columns have fixed widths.
-type decisionPrinter struct {
-	e      *env
-	headed bool
-}
+type decisionPrinter struct{ e *env }
 
 const decisionLine = "%-19s  %-26s  %-12s  %-24s  %-20s  %-8s  %-7s  %-9s  %s\n"
+
+func (p *decisionPrinter) head() {
+	if !p.e.json {
+		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "ORG", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
+	}
+}
 
 func (p *decisionPrinter) print(d posture.Decision) {
 	if p.e.json {
 		writeLine(p.e.stdout, d)
 		return
-	}
-	if !p.headed {
-		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "ORG", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
-		p.headed = true
 	}
 	reason := string(d.Reason)
 	if reason == "" && d.Status != "" {
