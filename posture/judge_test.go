@@ -129,6 +129,10 @@ func TestUnlist(t *testing.T) {
 	if d.Unlist("mdm", now.Add(2*time.Hour)) {
 		t.Error("unlisted twice")
 	}
+	// An import after the clock was set back is the source's last word all the same.
+	if !d.Unlist("hr", now.Add(-time.Minute)) || d.Facts[0].Value != "false" || !d.Facts[0].ObservedAt.Equal(now.Add(-time.Minute)) {
+		t.Errorf("facts = %+v: want unlisted at an earlier time", d.Facts)
+	}
 }
 
 func BenchmarkJudge(b *testing.B) {

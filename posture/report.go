@@ -65,15 +65,17 @@ func (d *Device) setFact(f Fact) {
 	}
 }
 
-// Unlist records that a source which named the device before no longer does:
-// if it said managed before since, it now says not managed. It tells whether
-// anything changed.
-func (d *Device) Unlist(source string, since time.Time) bool {
+// Unlist records that a source which named the device before no longer does: if
+// it said managed at another time than at, it now says not managed. It tells
+// whether anything changed. Whether the other time is earlier does not matter,
+// since clocks are set back too; so all that a source says at one time must come
+// from one import.
+func (d *Device) Unlist(source string, at time.Time) bool {
 	for i := range d.Facts {
 		f := &d.Facts[i]
-		if f.Name == FactManaged && f.Source.Name == source && f.ObservedAt.Before(since) && f.Value != "false" {
-			f.Value, f.ObservedAt = "false", since
-			d.UpdatedAt = since
+		if f.Name == FactManaged && f.Source.Name == source && !f.ObservedAt.Equal(at) && f.Value != "false" {
+			f.Value, f.ObservedAt = "false", at
+			d.UpdatedAt = at
 			return true
 		}
 	}

@@ -59,7 +59,9 @@ func (a *applier) run(ctx context.Context) (Result, error) {
 	if a.record.Replace {
 		n, err := a.unlist(ctx)
 		total.Unmanaged = n
-		if err != nil {
+		if errors.Is(err, errEnded) {
+			return total, nil
+		} else if err != nil {
 			return total, err
 		}
 	}
@@ -140,8 +142,8 @@ func sameButTimes(before, after *posture.Device) bool {
 	return reflect.DeepEqual(before, after)
 }
 
-// unlist makes unmanaged what the source said to be managed before this import,
-// and counts it.
+// unlist makes unmanaged what the source said to be managed in another import
+// than this one, and counts it.
 func (a *applier) unlist(ctx context.Context) (n int, err error) {
 	name, err := json.Marshal(a.record.Source.Name)
 	if err != nil {
@@ -182,16 +184,28 @@ func (a *applier) unlist(ctx context.Context) (n int, err error) {
 }
 
 // unlistSome commits the updates of devices, or, when one of these devices has
-// changed meanwhile, each by itself.
+// changed meanwhile, each by itself, as long as the import is in hand: else it
+// may be a later import that has named the device.
 func (a *applier) unlistSome(ctx context.Context, ops []Op) error {
 	err := a.r.kv.Commit(ctx, ops...)
 	if !errors.Is(err, ErrConflict) {
 		return err
 	}
 	for _, op := range ops {
-		_, err := a.r.UpdateDevice(ctx, op.Key[len(devicePrefix):], func(d *posture.Device, _ bool) error {
-			d.Unlist(a.record.Source.Name, a.record.At)
-			return nil
+		err := retry(ctx, func() error {
+			d, rev, err := a.r.device(ctx, op.Key[len(devicePrefix):])
+			if err != nil || !d.Unlist(a.record.Source.Name, a.record.At) {
+				return err
+			}
+			put, err := putRecord(op.Key, &d, rev)
+			if err != nil {
+				return err
+			}
+			err = a.r.kv.Commit(ctx, Op{Kind: Check, Key: importKey, Rev: a.rev}, put)
+			if errors.Is(err, ErrConflict) && !a.still(ctx, importKey, a.rev) {
+				return errEnded
+			}
+			return err
 		})
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -58,9 +59,10 @@ type Result struct {
 	Unchanged int // say what they said, from now on with the new time
 }
 
-// BeginImport begins the import of what source says at a time. There is one at
-// a time: posture.ErrExists while another is being staged. One that was
-// committed and interrupted is finished first.
+// BeginImport begins the import of what source says at a time, which is moved by
+// nanoseconds where another import has it. There is one import at a time:
+// posture.ErrExists while another is being staged. One that was committed and
+// interrupted is finished first.
 func (r *Records) BeginImport(ctx context.Context, source posture.Source, at time.Time, replace bool) (*Import, error) {
 	if !r.importing.TryLock() {
 		return nil, fmt.Errorf("another import: %w", posture.ErrExists)
@@ -81,11 +83,15 @@ func (im *Import) begin(ctx context.Context) error {
 	if err := im.r.resume(ctx, false); err != nil {
 		return err
 	}
+	noteTime, err := im.takeTime(ctx)
+	if err != nil {
+		return err
+	}
 	put, err := putRecord(importKey, im.record, Absent)
 	if err != nil {
 		return err
 	}
-	if err := im.r.kv.Commit(ctx, put); errors.Is(err, ErrConflict) {
+	if err := im.r.kv.Commit(ctx, put, noteTime); errors.Is(err, ErrConflict) {
 		return fmt.Errorf("another import: %w", posture.ErrExists)
 	} else if err != nil {
 		return err
@@ -93,6 +99,33 @@ func (im *Import) begin(ctx context.Context) error {
 	e, err := im.r.kv.Get(ctx, importKey)
 	im.rev = e.Rev
 	return err
+}
+
+// stuckClock is how far an import's time may be moved to keep it apart from the
+// last one's. A clock that was set back further gives times of its own: to stay
+// ahead of it would date facts into the future, where they are not believed.
+const stuckClock = time.Second
+
+// takeTime gives the import a time that no other has, since by their time it is
+// told which devices it names (posture.Device.Unlist), and the operation that
+// keeps it so.
+func (im *Import) takeTime(ctx context.Context) (Op, error) {
+	rev := Absent
+	e, err := im.r.kv.Get(ctx, lastImportKey)
+	switch {
+	case err == nil:
+		n, err := strconv.ParseInt(string(e.Value), 10, 64)
+		if err != nil {
+			return Op{}, fmt.Errorf("%w: record %q: %w", ErrDamaged, e.Key, err)
+		}
+		rev = e.Rev
+		if ahead := n - im.record.At.UnixNano(); ahead >= 0 && ahead < int64(stuckClock) {
+			im.record.At = im.record.At.Add(time.Duration(ahead + 1))
+		}
+	case !errors.Is(err, ErrNoKey):
+		return Op{}, err
+	}
+	return Op{Kind: Put, Key: lastImportKey, Value: strconv.AppendInt(nil, im.record.At.UnixNano(), 10), Rev: rev}, nil
 }
 
 // end lets the next import of this process begin.

@@ -19,6 +19,7 @@ import (
 //	partyof/<hash of entity ID>             text: <name> of the relying party
 //	import                                  importRecord: the one import in hand
 //	staged/<number>                         []posture.Report: rows of that import
+//	lastimport                              text: Unix nanoseconds of the last import, applied or not
 //
 // What comes from outside and could shape a key stands last in it, or hashed,
 // so that no two records share a key.
@@ -29,6 +30,7 @@ const (
 	partyPrefix    = "party/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
+	lastImportKey  = "lastimport"
 )
 
 func deviceKey(id string) string                     { return devicePrefix + id }

@@ -181,6 +181,39 @@ func testImportReplace(t *testing.T, kv store.KV) {
 	}
 }
 
+// testImportReplaceAtAnyTime: an import that replaces is the source's last word
+// also when the clock stood still since the one before, or was set back.
+func testImportReplaceAtAnyTime(t *testing.T, kv store.KV) {
+	for i, step := range []struct {
+		what string
+		at   time.Time
+	}{
+		{"first", day},
+		{"at the same time", day},
+		{"at the same time once more", day},
+		{"a millisecond back", day.Add(-time.Millisecond)},
+		{"ten minutes back", day.Add(-10 * time.Minute)},
+		{"forward again", day},
+	} {
+		r := store.New(kv) // as after a restart
+		im := beginImport(t, r, step.at, true)
+		stage(t, im, rows(i*10, i*10+20))
+		want := store.Result{Created: 10, Unchanged: 10, Unmanaged: 10}
+		if i == 0 {
+			want = store.Result{Created: 20}
+		}
+		if got := apply(t, im); got != want {
+			t.Errorf("%s: result %+v, want %+v", step.what, got, want)
+		}
+		wantManaged(t, r, step.what, i*10+20, 20)
+		d, err := r.Device(t.Context(), fmt.Sprintf("device-%06d", i*10))
+		if err != nil || d.Facts[0].ObservedAt.Sub(step.at).Abs() > time.Second {
+			t.Errorf("%s: observed at %s, not about %s: %v", step.what, d.Facts[0].ObservedAt, step.at, err)
+		}
+	}
+	wantNothingLeft(t, kv)
+}
+
 func testImportRefused(t *testing.T, kv store.KV) {
 	r, ctx := store.New(kv), t.Context()
 	im := beginImport(t, r, day, false)

@@ -223,3 +223,25 @@ func testMeddledImport(t *testing.T, kv store.KV) {
 	}
 	wantNothingLeft(t, kv)
 }
+
+// testFinishedMeanwhile: an import that another process has finished does not
+// make unmanaged what the next one names.
+func testFinishedMeanwhile(t *testing.T, kv store.KV) {
+	r := store.New(kv)
+	im := beginImport(t, r, day, true)
+	stage(t, im, rows(0, 300))
+	apply(t, im)
+	im = beginImport(t, store.New(&meddlingKV{KV: kv, meddle: once(0, "device/", func() {
+		if err := r.ResumeImports(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantManaged(t, r, "finished by another", 300, 10)
+		next := beginImport(t, r, day.Add(2*time.Hour), true)
+		stage(t, next, rows(0, 300))
+		apply(t, next)
+	})}), day.Add(time.Hour), true)
+	stage(t, im, rows(0, 10))
+	apply(t, im)
+	wantManaged(t, r, "imported anew", 300, 300)
+	wantNothingLeft(t, kv)
+}
