@@ -30,7 +30,7 @@ func (*checkCommand) Run(e *env) error {
 		return unusable(e.config, faults)
 	}
 	if !e.json {
-		fmt.Fprintf(e.stdout, "%s is good (%d warnings)\n", e.config, len(faults))
+		fmt.Fprintf(e.stdout, "%s is good (%s)\n", e.config, counted(len(faults), "warning"))
 	}
 	return nil
 }
@@ -46,11 +46,15 @@ func unusable(file string, faults []Fault) error {
 			refused++
 		}
 	}
-	said := "the fault above"
-	if refused != 1 {
-		said = fmt.Sprintf("%d faults above", refused)
+	return fmt.Errorf("%s cannot be used as it is: %s above", file, counted(refused, "fault"))
+}
+
+// counted is a number of things in words, such as "1 fault" or "2 faults".
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
 	}
-	return fmt.Errorf("%s cannot be used as it is: %s", file, said)
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 type versionCommand struct{}
