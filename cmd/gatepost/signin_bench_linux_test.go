@@ -247,11 +247,11 @@ func (s *benchServer) requests(b *testing.B, n int) []string {
 	return urls
 }
 
-// signIn sends the requests, eight at a time over connections that stay open,
+// signIn sends the requests, 64 at a time over connections that stay open,
 // and lets Okta judge one answer. The client does little besides: the cores are
 // the server's.
 func (s *benchServer) signIn(b *testing.B, urls []string) {
-	const clients = 8
+	const clients = 64
 	var group sync.WaitGroup
 	answers := make([][]byte, clients)
 	for i := range clients {
@@ -280,9 +280,9 @@ func (s *benchServer) signIn(b *testing.B, urls []string) {
 
 // BenchmarkSignIn is one complete sign-in: TLS keep-alive, client certificate,
 // signed request, decision recorded, answer signed. An operation is a batch
-// of four hundred.
+// of eight hundred.
 func BenchmarkSignIn(b *testing.B) {
-	const batch = 400
+	const batch = 800
 	for _, devices := range benchDevices {
 		for _, sign := range []string{"assertion", "both"} {
 			b.Run(fmt.Sprintf("devices=%d/sign=%s", devices, sign), func(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -119,14 +120,20 @@ func (q *queue) close() {
 	q.changed.Signal()
 }
 
-// take waits for commits and returns those of the next transaction, or none
-// when the queue is closed and empty.
-func (q *queue) take() []*pending {
+// wait waits for commits; false: the queue is closed and empty.
+func (q *queue) wait() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) == 0 && !q.closed {
 		q.changed.Wait()
 	}
+	return len(q.waiting) > 0
+}
+
+// take returns the commits of the next transaction.
+func (q *queue) take() []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	n, size := 0, 0
 	for n < len(q.waiting) && (n == 0 || size+q.waiting[n].size <= maxBatch) {
 		size += q.waiting[n].size
@@ -141,7 +148,11 @@ func (q *queue) take() []*pending {
 func (d *DB) run() {
 	defer close(d.ended)
 	debug.SetPanicOnFault(true)
-	for batch := d.queue.take(); len(batch) > 0; batch = d.queue.take() {
+	for d.queue.wait() {
+		// Whoever can run now may have a commit for this transaction too. On an
+		// idle machine nobody can, and this takes no time.
+		runtime.Gosched()
+		batch := d.queue.take()
 		verdicts := make([]error, len(batch))
 		err := d.write(batch, verdicts)
 		for i, p := range batch {
