@@ -96,6 +96,7 @@ func scan(doc []byte, l limits) (*element, error) {
 func (s *scanner) token(t xml.Token, raw []byte, offset int64) error {
 	switch t := t.(type) {
 	case xml.StartElement:
+		normalise(t.Attr, raw)
 		return s.start(t)
 	case xml.EndElement:
 		return s.end(t.Name)
