@@ -33,13 +33,11 @@ func (c *deviceImport) Run(e *env) error {
 	}
 	return withServer(e, func(client *admin.Client) error {
 		p := newProgress(e.stderr, time.Now)
-		bad := 0
 		result, err := client.Import(e.ctx, file, admin.ImportOptions{Format: format, Source: c.Source, Replace: c.Replace}, func(ev devices.Event) {
 			switch {
 			case ev.Bad != nil:
-				bad++
 				p.clear()
-				fmt.Fprintf(e.stderr, "%s:%s\n", c.File, printable(ev.Bad.Error()))
+				fmt.Fprintln(e.stderr, c.where(ev.Bad))
 			case ev.Total > 0:
 				p.show("%d of %d devices written", ev.Applied, ev.Total)
 			default:
@@ -48,15 +46,32 @@ func (c *deviceImport) Run(e *env) error {
 		})
 		p.clear()
 		if err != nil {
-			return fmt.Errorf("import %s: %w", c.File, err)
+			return fmt.Errorf("import %s: %w", c.name(), err)
 		}
 		if e.json {
 			return printJSON(e.stdout, result)
 		}
-		fmt.Fprintf(e.stdout, "%d devices made, %d updated, %d as they were, %d made unmanaged\n",
-			result.Created, result.Updated, result.Unchanged, result.Unmanaged)
+		fmt.Fprintf(e.stdout, "%s made, %d updated, %d as before, %d made unmanaged\n",
+			counted(result.Created, "device"), result.Updated, result.Unchanged, result.Unmanaged)
 		return nil
 	})
+}
+
+// name is how errors call the file.
+func (c *deviceImport) name() string {
+	if c.File == "-" {
+		return "standard input"
+	}
+	return c.File
+}
+
+// where says what is wrong with a row, in the form of compilers.
+func (c *deviceImport) where(bad *devices.RowError) string {
+	text := bad.Problem
+	if bad.Column != "" {
+		text = bad.Column + ": " + text
+	}
+	return fmt.Sprintf("%s:%d: %s", c.name(), bad.Line, printable(text))
 }
 
 func (c *deviceImport) format() (devices.Format, error) {
@@ -69,5 +84,5 @@ func (c *deviceImport) format() (devices.Format, error) {
 	case ".jsonl", ".ndjson":
 		return devices.JSONL, nil
 	}
-	return "", fmt.Errorf("cannot tell the format of %q by its name; say --format csv or --format jsonl", c.File)
+	return "", fmt.Errorf("cannot tell the format of %s by its name; say --format csv or --format jsonl", c.name())
 }
