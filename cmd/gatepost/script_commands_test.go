@@ -58,6 +58,8 @@ func scriptCommands() map[string]scriptCommand {
 		"status": scriptStatus,
 		// sedit FILE REGEXP REPLACEMENT: edits the file, which must match.
 		"sedit": scriptEdit,
+		// overwrite FILE OFFSET TEXT: writes the text over what is there.
+		"overwrite": scriptOverwrite,
 		// capture VAR REGEXP FILE: sets the variable to what the first group of
 		// the first match holds; FILE may be stdout or stderr.
 		"capture": scriptCapture,
@@ -207,6 +209,18 @@ func scriptEdit(ts *testscript.TestScript, args []string) {
 	info, err := os.Stat(path)
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, []byte(re.ReplaceAllString(text, args[2])), info.Mode()))
+}
+
+func scriptOverwrite(ts *testscript.TestScript, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: overwrite FILE OFFSET TEXT")
+	}
+	offset, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	file, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = file.WriteAt([]byte(args[2]), offset)
+	ts.Check(errors.Join(err, file.Close()))
 }
 
 func scriptCapture(ts *testscript.TestScript, args []string) {
