@@ -190,6 +190,8 @@ func TestVerifyRefusesChain(t *testing.T) {
 	forServers := corp.sub("For servers", usages(x509.ExtKeyUsageServerAuth))
 	noSign := corp.sub("May not sign", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })
 	bySHA1 := corp.sub("By SHA-1", func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 })
+	weakKey := must(rsa.GenerateKey(rand.Reader, 1024))
+	weak := issuer{must(sign(caTemplate("Weak", nil), corp.cert, weakKey.Public(), corp.key)), weakKey}
 	big := corp.leaf(func(c *x509.Certificate) {
 		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 2}, Value: make([]byte, maxChainBytes)}}
 	})
@@ -211,6 +213,7 @@ func TestVerifyRefusesChain(t *testing.T) {
 		{"intermediate for servers", chain(forServers.leaf(), forServers.cert), ErrUntrusted, "incompatible key usage"},
 		{"intermediate may not sign", chain(noSign.leaf(), noSign.cert), ErrUntrusted, "no known authority"},
 		{"intermediate signed by SHA-1", chain(bySHA1.leaf(), bySHA1.cert), ErrUntrusted, "no known authority"},
+		{"intermediate of a weak key", chain(weak.leaf(), weak.cert), ErrUntrusted, "no known authority"},
 		{"intermediate's signature broken", chain(issuing.leaf(), broken(issuing.cert)), ErrUntrusted, "no known authority"},
 		{"outside the authority's names", chain(named.leaf(uris(), dns)), ErrUntrusted, "evil.example"},
 		{"authority first", chain(corp.cert, corp.leaf()), ErrUntrusted, "authority's"},

@@ -103,14 +103,13 @@ func TestRefusalsDoNotEvict(t *testing.T) {
 	}
 }
 
-// hostileChain makes as many paths as a client can: authorities of his own of
-// one name and key, told apart by a name, each of which signed all the others.
-func hostileChain(ours issuer) []*x509.Certificate {
-	mine := root(ours.cert.Subject.CommonName)
-	certs := chain(mine.leaf())
+// tangled makes as many paths as a client can: authorities of one name and one
+// key, told apart by a name, each of which signed all the others.
+func tangled(by issuer) []*x509.Certificate {
+	certs := chain(by.leaf())
 	for range maxIntermediates {
-		c := caTemplate(ours.cert.Subject.CommonName, []change{uris("urn:x:" + must(newSerial()).Text(16))})
-		certs = append(certs, must(sign(c, mine.cert, mine.key.Public(), mine.key)))
+		c := caTemplate(by.cert.Subject.CommonName, []change{uris("urn:x:" + must(newSerial()).Text(16))})
+		certs = append(certs, must(sign(c, by.cert, by.key.Public(), by.key)))
 	}
 	return certs
 }
@@ -118,14 +117,48 @@ func hostileChain(ours issuer) []*x509.Certificate {
 func TestSearchIsBounded(t *testing.T) {
 	t.Parallel()
 	ours := root("Device authority")
-	certs := hostileChain(ours)
-	s := search{authorities: []TrustedAuthority{builtIn(ours)}, candidates: certs[1:]}
-	s.extend(certs[:1])
-	if s.signatures != maxSignatures {
-		t.Errorf("%d signatures verified, want the bound of %d", s.signatures, maxSignatures)
+	certs := tangled(ours)
+	s := search{leaf: certs[0], candidates: certs[1:]}
+	for paths := []path{{anchor: builtIn(ours)}}; len(paths) > 0; {
+		paths = s.extend(paths)
+	}
+	if s.signatures != maxSignatures || len(s.found) == 0 || len(s.found) > maxPaths {
+		t.Errorf("%d signatures verified for %d paths, want the bound of %d", s.signatures, len(s.found), maxSignatures)
+	}
+	if id, err := newTestVerifier(t, builtIn(ours)).Verify(certs, testNow); err != nil || id.DeviceID != "laptop-1" {
+		t.Errorf("got %+v, %v", id, err)
+	}
+}
+
+// TestSearchUsesNoStrangersKey: what a stranger signed costs one signature of
+// ours a certificate, whatever keys he has.
+func TestSearchUsesNoStrangersKey(t *testing.T) {
+	t.Parallel()
+	ours := root("Device authority")
+	certs := tangled(root("Device authority"))
+	s := search{leaf: certs[0], candidates: certs[1:]}
+	if longer := s.extend([]path{{anchor: builtIn(ours)}}); len(longer) != 0 || len(s.found) != 0 || s.signatures != len(certs) {
+		t.Errorf("%d signatures verified, %d paths found and %d begun", s.signatures, len(s.found), len(longer))
 	}
 	_, err := newTestVerifier(t, builtIn(ours)).Verify(certs, testNow)
 	wantError(t, err, ErrUntrusted, "no known authority")
+}
+
+// TestShortestPathIdentifies: an authority that another one signed too
+// identifies its devices by its own rule, whatever the client sends along.
+func TestShortestPathIdentifies(t *testing.T) {
+	t.Parallel()
+	corp := root("Corporate root")
+	issuing := corp.sub("Issuing")
+	again := must(sign(caTemplate("Issuing", nil), corp.cert, issuing.key.Public(), corp.key))
+	leaf := issuing.leaf()
+	v := newTestVerifier(t, trusted(corp, IDFromCN), trusted(issuing, IDFromURI))
+	for _, presented := range [][]*x509.Certificate{chain(leaf), chain(leaf, again), chain(leaf, issuing.cert)} {
+		id, err := v.Verify(presented, testNow)
+		if err != nil || id.DeviceID != "laptop-1" || id.Authority != KeyHash(issuing.cert) {
+			t.Errorf("%d certificates: got %+v, %v", len(presented), id, err)
+		}
+	}
 }
 
 func TestVerifyConcurrently(t *testing.T) {
