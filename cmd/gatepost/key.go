@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 
 	"gatepost.dev/admin"
@@ -52,6 +54,9 @@ func (c *keyRotate) Run(e *env) error {
 			return printKeys(e, keys)
 		}
 		next, err := client.RotateKey(e.ctx)
+		if problem := (*admin.Problem)(nil); errors.As(err, &problem) && problem.Status == http.StatusConflict {
+			return fmt.Errorf("rotate keys: %w Once Okta holds its certificate: gatepost key rotate --activate ID", err)
+		}
 		if err != nil {
 			return fmt.Errorf("rotate keys: %w", err)
 		}
