@@ -85,7 +85,7 @@ var opsAddress = regexp.MustCompile(`health and metrics on (http://\S+)\)`)
 // ready waits until the server that it is says so, at the address that it
 // printed, and returns that.
 func (b *background) ready() (ops string, err error) {
-	client := webClient(nil)
+	client := webClient(nil, nil)
 	defer client.CloseIdleConnections()
 	err = b.until("/readyz", func() bool {
 		text, err := os.ReadFile(b.stdout)

@@ -119,7 +119,7 @@ func editFile(path string, oldnew ...string) error {
 
 // fetchMetadata is the provider's metadata, as an administrator would get it.
 func (in *installation) fetchMetadata() ([]byte, error) {
-	answer, err := browse(webClient(nil), "GET", in.issuer+"/saml/metadata", "")
+	answer, err := browse(webClient(nil, nil), "GET", in.issuer+"/saml/metadata", "")
 	if err != nil {
 		return nil, err
 	}

@@ -269,15 +269,16 @@ func scriptIssue(ts *testscript.TestScript, args []string) {
 }
 
 // scriptBrowse makes one HTTP request and prints the answer's body on standard
-// output, its status line and headers on standard error. With "!" there must be
-// no answer.
+// output, its status line and headers on standard error. -ca is whom to trust
+// instead of anybody. With "!" there must be no answer.
 //
-//	browse [-method METHOD] [-host HOST] [-cert FILE] URL
+//	browse [-method METHOD] [-host HOST] [-cert FILE] [-ca FILE] URL
 func scriptBrowse(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("browse", flag.ContinueOnError)
 	method := flags.String("method", "GET", "")
 	host := flags.String("host", "", "")
 	file := flags.String("cert", "", "")
+	ca := flags.String("ca", "", "")
 	ts.Check(flags.Parse(args))
 	var certificate *tls.Certificate
 	if *file != "" {
@@ -285,7 +286,12 @@ func scriptBrowse(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		certificate = &pair
 	}
-	answer, err := browse(webClient(certificate), *method, flags.Arg(0), *host)
+	var authorities *x509.CertPool
+	if *ca != "" {
+		authorities = x509.NewCertPool()
+		authorities.AppendCertsFromPEM([]byte(ts.ReadFile(*ca)))
+	}
+	answer, err := browse(webClient(certificate, authorities), *method, flags.Arg(0), *host)
 	switch {
 	case neg && err == nil:
 		ts.Fatalf("there is an answer:\n%s", answer.head)
