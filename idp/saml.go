@@ -33,8 +33,8 @@ type SAML struct {
 }
 
 // MaxRequestBody bounds the body of a request: 64 KiB of XML in base64, URL-encoded,
-// with room for RelayState.
-const MaxRequestBody = 256 << 10
+// with room for RelayState. More would be read to be refused.
+const MaxRequestBody = 128 << 10
 
 // ServeSSO is the single sign-on endpoint, for both bindings.
 func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
@@ -126,6 +126,9 @@ func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
 		return &web.Error{Status: http.StatusBadRequest, Reason: "replayed", Err: err}
 	case err != nil:
 		return unavailable(fmt.Errorf("record decision: %w", err))
+	}
+	if s.request.SHA1Digest {
+		web.Annotate(ctx, slog.Bool("sha1_digest", true))
 	}
 	web.Annotate(ctx, slog.String("outcome", string(s.decision.Outcome)), slog.String("device", s.decision.DeviceID),
 		slog.String("verdict", string(s.decision.Reason)), slog.Bool("managed", s.decision.Managed), slog.Bool("compliant", s.decision.Compliant))
