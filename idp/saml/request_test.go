@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,5 +222,33 @@ func TestSignedBytesAreTheOnesSent(t *testing.T) {
 	r = accepted(t, ".query", "Signature="+lower(base64.StdEncoding.EncodeToString(value))+"&"+p[2]+"&"+p[1]+"&"+p[0])
 	if !r.Signed {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// TestHalfSimpleSigned: either parameter of HTTP-POST-SimpleSign is enough to
+// show that the form was signed in a way that is not verified here.
+func TestHalfSimpleSigned(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"SigAlg", "Signature"} {
+		_, err := reqCheck(t, ".form", form(reqBase, name, "x"), reqProvider())
+		if got := outcome(err); got != "bad request: binding_unsupported" {
+			t.Errorf("%s alone: %s", name, got)
+		}
+	}
+}
+
+// TestECDSASignatureHasOneForm: zeros between r and s change no number, but the
+// signature is as long as the curve demands.
+func TestECDSASignatureHasOneForm(t *testing.T) {
+	t.Parallel()
+	octets := encodePairs("SAMLRequest", deflate(reqBase), "SigAlg", moreSig+"ecdsa-sha256")
+	value := reqSigner{key: "sp-ec"}.raw(moreSig+"ecdsa-sha256", []byte(octets))
+	for zeros, want := range map[int]string{0: "accepted", 1: "bad request: signature_invalid", 32: "bad request: signature_invalid"} {
+		padded := slices.Concat(value[:32], make([]byte, zeros), value[32:])
+		query := octets + "&Signature=" + url.QueryEscape(base64.StdEncoding.EncodeToString(padded))
+		_, err := reqCheck(t, ".query", query, reqProvider())
+		if got := outcome(err); got != want {
+			t.Errorf("%d zeros: %s, want %s", zeros, got, want)
+		}
 	}
 }
