@@ -83,8 +83,9 @@ func TestParseCSVFaults(t *testing.T) {
 			"line 1, hostname: unknown column", "line 3, id: no value"}, 1},
 		{"doubled column", "id,os,id,os\na,b,c,d\n", []string{
 			"line 1, id: column 3 has the same name as column 1", "line 1, os: column 4 has the same name as column 2"}, 1},
-		{"facts with columns of their own", "id,fact.IsManaged,fact.isCompliant\n", []string{
+		{"facts with columns of their own", "id,fact.IsManaged,fact.ISMANAGED,fact.isCompliant\n", []string{
 			"line 1, fact.IsManaged: this fact has a column of its own: managed",
+			"line 1, fact.ISMANAGED: this fact has a column of its own: managed",
 			"line 1, fact.isCompliant: this fact has a column of its own: compliant"}, 0},
 		{"names of facts", "id,fact.,fact.9a,fact.a b,fact." + strings.Repeat("a", 65) + ",fact." + strings.Repeat("a", 64) + "\n", []string{
 			"line 1, fact.: bad name of a fact", "line 1, fact.9a: bad name", "line 1, fact.a b: bad name", "line 1, fact.aaa"}, 0},
