@@ -64,7 +64,7 @@ func hostileRequests() map[string]string {
 		"ReplayNamespaces": replay("<a" + namespaces + ">" + wide.String() + "</a>"),
 		"ReplayAttributes": replay(strings.Repeat("<a"+numbered(` %="&#38;&#38;&#38;"`, 32)+"/>", 30)),
 		"ReplayDeep":       replay(strings.Repeat("<a"+numbered(` xmlns:%="u"`, 2)+">", 28) + strings.Repeat("<a/>", 440) + strings.Repeat("</a>", 28)),
-		"ReplayCDATA":      replay("<a>" + fill("<![CDATA[x]]>", 60000) + "</a>"),
+		"ReplayCDATA":      replay("<a>" + strings.Repeat("<![CDATA["+strings.Repeat("&", 48)+"]]>", 1000) + "</a>"),
 		"Attributes":       form("<a" + strings.Repeat(` a=""`, 13000) + "/>"),
 		"AttributesShort":  form("<a>" + fill("<b"+numbered(` %=""`, 32)+"/>", 64000)),
 		"LongName":         form("<" + strings.Repeat("a", 65000)),

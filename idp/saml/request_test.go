@@ -252,3 +252,16 @@ func TestECDSASignatureHasOneForm(t *testing.T) {
 		}
 	}
 }
+
+// TestPiecesOfTextAreBounded: five thousand CDATA sections fit into a document
+// and would take a megabyte.
+func TestPiecesOfTextAreBounded(t *testing.T) {
+	t.Parallel()
+	for pieces, want := range map[int]string{500: "accepted", 1100: "bad request: too_large", 4500: "bad request: too_large"} {
+		doc := change(reqBase, reqIssuer, reqIssuer+strings.Repeat("<![CDATA[ ]]>", pieces))
+		_, err := reqCheck(t, ".xml", doc, reqProvider())
+		if got := outcome(err); got != want {
+			t.Errorf("%d pieces: %s, want %s", pieces, got, want)
+		}
+	}
+}

@@ -45,7 +45,7 @@ type scanner struct {
 	root, current   *element
 	scope           []binding
 	depth, elements int
-	total           int
+	total, texts    int
 }
 
 // declaration is an XML declaration as XML 1.0 section 2.8 has it, of a document
@@ -256,7 +256,12 @@ func (s *scanner) end(n xml.Name) error {
 	return nil
 }
 
+// text takes a piece of text. CDATA sections can cut one text into many pieces,
+// which cost far more than their bytes.
 func (s *scanner) text(t string) error {
+	if s.texts++; s.texts > 2*s.limits.elements {
+		return bad("too_large", "more than %d pieces of text", 2*s.limits.elements)
+	}
 	if t != "" {
 		s.current.nodes = append(s.current.nodes, node{text: t})
 	}
