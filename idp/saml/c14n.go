@@ -62,6 +62,9 @@ func (c *canonical) element(e *element) error {
 		switch n.element {
 		case nil:
 			c.w.text(n.text)
+			if err := c.flush(flushAt); err != nil {
+				return err
+			}
 		case c.without:
 		default:
 			if err := c.element(n.element); err != nil {
