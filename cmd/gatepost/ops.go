@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 )
 
@@ -44,6 +45,20 @@ func newOps(records *store.Records) *ops {
 func (o *ops) count(route string, status int, reason string, d time.Duration) {
 	o.requests.WithLabelValues(route, strconv.Itoa(status), reason).Inc()
 	o.duration.WithLabelValues(route).Observe(d.Seconds())
+}
+
+// maxInHand is how many public requests are served at once: more than answers of
+// a second on any machine, so that whoever is let in is answered before he gives
+// up.
+const maxInHand = 2048
+
+// limit serves at most maxInHand requests at once; more get 503 at once.
+func (o *ops) limit(h http.Handler) http.Handler {
+	l := web.Limit(maxInHand, h)
+	o.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "gatepost_requests_shed_total", Help: "Requests answered with 503 because too many were in hand.",
+	}, func() float64 { return float64(l.Refused()) }))
+	return l
 }
 
 func (o *ops) handler() http.Handler {

@@ -135,7 +135,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 
 	errorLog := slog.NewLogLogger(o.log.Handler(), slog.LevelDebug) // a browser aborts a handshake at every sign-in
 	public := &http.Server{
-		Handler: http.HandlerFunc(s.servePublic), TLSConfig: certs.NewTLSConfig(s.sites), ErrorLog: errorLog,
+		Handler: s.ops.limit(http.HandlerFunc(s.servePublic)), TLSConfig: certs.NewTLSConfig(s.sites), ErrorLog: errorLog,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 96 << 10,
 	}
