@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,8 +72,9 @@ type serverOptions struct {
 	log        *slog.Logger
 	now        func() time.Time
 	getenv     func(string) (string, bool)
-	configFile string       // read again by reload
-	listener   net.Listener // in place of listen.https; nil: that
+	configFile string        // read again by reload
+	listener   net.Listener  // in place of listen.https; nil: that
+	sweepEvery time.Duration // 0: a minute
 }
 
 // server is the running process.
@@ -239,12 +241,10 @@ func (s *server) tryReload(ctx context.Context) error {
 	return nil
 }
 
-// sweepEvery is how often claims that cannot be replayed any more are deleted.
-const sweepEvery = time.Minute
-
+// sweep deletes, again and again, the claims that cannot be replayed any more.
 func (s *server) sweep(ctx context.Context) {
 	defer close(s.swept)
-	ticker := time.NewTicker(sweepEvery)
+	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
 	defer ticker.Stop()
 	for {
 		select {
