@@ -133,15 +133,29 @@ func parseForm(s string) (form, error) {
 		var pair string
 		pair, s, _ = strings.Cut(s, "&")
 		name, value, _ := strings.Cut(pair, "=")
-		switch name {
-		case "SAMLRequest", "RelayState", "SigAlg", "Signature", "SAMLEncoding":
-			if _, twice := f[name]; twice {
-				return nil, bad("duplicate_parameter", "parameter %q is given twice", name)
+		if !isParameter(name) {
+			// An encoded name would hide a Signature from us that another reader
+			// sees.
+			if plain, err := url.QueryUnescape(name); err == nil && isParameter(plain) {
+				return nil, bad("malformed", "parameter name %.80q is encoded", name)
 			}
-			f[name] = value
+			continue
 		}
+		if _, twice := f[name]; twice {
+			return nil, bad("duplicate_parameter", "parameter %q is given twice", name)
+		}
+		f[name] = value
 	}
 	return f, nil
+}
+
+// isParameter tells whether a binding has a parameter of this name.
+func isParameter(name string) bool {
+	switch name {
+	case "SAMLRequest", "RelayState", "SigAlg", "Signature", "SAMLEncoding":
+		return true
+	}
+	return false
 }
 
 // base64 decodes a parameter that must be there and has at most limit bytes,

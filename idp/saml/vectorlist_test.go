@@ -120,6 +120,7 @@ func wellFormednessRequests() []reqVector {
 			numbered(` xmlns:a%="urn:x"`, 30)+"><a"+numbered(` xmlns:b%="urn:x"`, 30)+"><a"+numbered(` xmlns:c%="urn:x"`, 30)+"/></a></samlp:Extensions>")},
 		{"bomb.query", "bad request: too_large", "inflates to a megabyte", func() string { return query(strings.Repeat(" ", 1<<20)) }},
 		{"encoding-unknown.query", "bad request: encoding_unsupported", "SAMLEncoding other than DEFLATE", func() string { return query(reqBase, "SAMLEncoding", "urn:x") }},
+		{"encoded-name.query", "bad request: malformed", "a parameter name that is percent-encoded", func() string { return query(reqBase) + "&%53ignature=AAAA" }},
 		{"twice.query", "bad request: duplicate_parameter", "SAMLRequest twice", func() string { return query(reqBase) + "&SAMLRequest=x" }},
 		{"not-deflated.query", "bad request: malformed", "not compressed", func() string { return form(reqBase) }},
 		{"unfinished.query", "bad request: malformed", "DEFLATE stream that does not end", func() string {
