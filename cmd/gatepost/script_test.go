@@ -20,6 +20,7 @@ func TestScripts(t *testing.T) {
 					b.kill()
 				}
 			})
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			// Commands that open the store themselves make a folder there.
 			return os.MkdirAll(e.Getenv("TMPDIR"), 0o700)
 		},
