@@ -18,15 +18,21 @@ const maxNamed = 1 << 20
 // Parsers read what the configuration names, as the server will read it. They
 // change nothing, and all of them are needed.
 type Parsers struct {
-	// Metadata reads a service provider's SAML metadata: its entity ID, and
-	// whether it has a key to encrypt assertions to.
-	Metadata func(data []byte) (entityID string, encryptable bool, err error)
+	// Metadata reads a service provider's SAML metadata.
+	Metadata func(data []byte, now time.Time) (MetadataFacts, error)
 
 	// Keyring opens the folder of signing keys.
 	Keyring func(dir string) error
 
 	// Authority opens the device authority's certificate and key.
 	Authority func(certificate, key string) error
+}
+
+// MetadataFacts is what matters here of a service provider's metadata.
+type MetadataFacts struct {
+	EntityID    string
+	Encryptable bool  // there is a key to encrypt assertions to
+	Expired     error // why they are out of date, or nil
 }
 
 // CheckConfig is LoadConfig followed by Check, which looks at what can be
@@ -161,17 +167,22 @@ func (k *checker) checkMetadata(c *Config) {
 		if !ok {
 			continue
 		}
-		entityID, encryptable, err := k.parsers.Metadata(data)
+		facts, err := k.parsers.Metadata(data, k.now)
 		if err != nil {
 			k.add(path, quote(rp.SAML.Metadata)+": "+err.Error(), "download the service provider's metadata from Okta again")
 			continue
 		}
-		if other, again := first[entityID]; again {
-			k.add(path, quote(entityID)+" is "+other+" already", "delete one of them")
-		} else {
-			first[entityID] = strings.TrimSuffix(path, ".saml.metadata")
+		if facts.Expired != nil {
+			// To refuse would turn a forgotten download into an outage at the
+			// next restart; the keys in it are the registered ones until then.
+			k.warn(path, facts.Expired.Error(), "")
 		}
-		if rp.Encrypt && !encryptable {
+		if other, again := first[facts.EntityID]; again {
+			k.add(path, quote(facts.EntityID)+" is "+other+" already", "delete one of them")
+		} else {
+			first[facts.EntityID] = strings.TrimSuffix(path, ".saml.metadata")
+		}
+		if rp.Encrypt && !facts.Encryptable {
 			k.add(fmt.Sprintf("relying_parties[%d].encrypt", i), quote(rp.SAML.Metadata)+" has no RSA key to encrypt to",
 				"write false, or get metadata with an encryption key")
 		}

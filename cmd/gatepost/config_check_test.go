@@ -174,6 +174,9 @@ func TestCheckOtherFiles(t *testing.T) {
 		}, `9: warning: devices.authorities[0].certificate: "DIR/mdm-ca.crt" expired at 2026-11-20 12:00 UTC; renew it`},
 		"metadata that are none": {func(s *site) { s.write("acme-sp.xml", "<html>") },
 			`12: relying_parties[0].saml.metadata: "DIR/acme-sp.xml": not metadata; download the service provider's metadata from Okta again`},
+		"metadata out of date": {func(s *site) { s.write("acme-sp.xml", "https://sp.example.com/acme of old") },
+			`12: warning: relying_parties[0].saml.metadata: metadata were valid until 2020
+13: relying_parties[0].encrypt: "DIR/acme-sp.xml" has no RSA key to encrypt to; write false, or get metadata with an encryption key`},
 		"metadata twice": {func(s *site) { s.write("other-sp.xml", "https://sp.example.com/acme") },
 			`15: relying_parties[1].saml.metadata: "https://sp.example.com/acme" is relying_parties[0] already; delete one of them`},
 		"nothing to encrypt to": {func(s *site) { s.write("acme-sp.xml", "https://sp.example.com/acme") },

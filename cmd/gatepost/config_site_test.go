@@ -149,12 +149,16 @@ func (s *site) self(name string, template *x509.Certificate) {
 // "with a key" behind it where there is one.
 func testParsers() Parsers {
 	return Parsers{
-		Metadata: func(data []byte) (string, bool, error) {
+		Metadata: func(data []byte, _ time.Time) (MetadataFacts, error) {
 			entityID, rest, _ := strings.Cut(string(data), " ")
 			if !strings.HasPrefix(entityID, "https://") {
-				return "", false, errors.New("not metadata")
+				return MetadataFacts{}, errors.New("not metadata")
 			}
-			return entityID, rest == "with a key", nil
+			facts := MetadataFacts{EntityID: entityID, Encryptable: rest == "with a key"}
+			if rest == "of old" {
+				facts.Expired = errors.New("metadata were valid until 2020")
+			}
+			return facts, nil
 		},
 		Keyring: func(dir string) error { _, err := certs.OpenKeyring(dir); return err },
 		Authority: func(certificate, key string) error {

@@ -184,12 +184,12 @@ func (g *generation) ServeHTTP(w http.ResponseWriter, r *http.Request, site stri
 
 // samlMetadata reads a service provider's metadata for the checks of the
 // configuration.
-func samlMetadata(data []byte) (entityID string, encryptable bool, err error) {
+func samlMetadata(data []byte, now time.Time) (MetadataFacts, error) {
 	sp, err := saml.ParseMetadata(data)
 	if err != nil {
-		return "", false, err
+		return MetadataFacts{}, err
 	}
-	return sp.EntityID, sp.Encryption != nil, nil
+	return MetadataFacts{EntityID: sp.EntityID, Encryptable: sp.Encryption != nil, Expired: sp.Expired(now)}, nil
 }
 
 // parsers open what a configuration names, as the server does.
