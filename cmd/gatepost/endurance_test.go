@@ -24,6 +24,7 @@ func TestReloadDropsNoRequest(t *testing.T) {
 	first := regexp.MustCompile(`(\S+) +signing`).FindStringSubmatch(in.gatepost(t, "key", "list"))[1]
 	second := regexp.MustCompile(`Key (\S+) is published`).FindStringSubmatch(in.gatepost(t, "key", "rotate"))[1]
 	tr := newTraffic(t, in) // with an Okta that holds the certificates of both
+	tr.judge = true
 	tr.start(t, in, conform.Redirect, conform.Post)
 
 	reloads := 0
@@ -80,7 +81,7 @@ func TestShutdownDropsNoRequest(t *testing.T) {
 		tr := newTraffic(t, in)
 		// A browser repeats a GET when its connection was closed unanswered.
 		tr.start(t, in, conform.Redirect)
-		tr.more(t, 5*browsers)
+		tr.more(t, 20*browsers)
 		if err := server.stop(syscall.SIGTERM, exitOK); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestKillLosesNoAnswer(t *testing.T) {
 	for range 5 {
 		tr := newTraffic(t, in)
 		tr.start(t, in, conform.Redirect, conform.Post)
-		tr.more(t, 5*browsers)
+		tr.more(t, 20*browsers)
 		server.kill()
 		tr.wg.Wait()
 		maps.Copy(answered, tr.answered)
@@ -137,7 +138,7 @@ func wantReplayed(t *testing.T, in *installation, server *background, url string
 	}
 	defer resp.Body.Close()
 	if page, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusBadRequest || strings.Contains(string(page), "SAMLResponse") {
-		t.Errorf("a request that was answered before is answered by %s, %v\n%s", resp.Status, err, page)
+		t.Fatalf("a request that was answered before is answered by %s, %v\n%s", resp.Status, err, page)
 	}
 	if err := server.says(server.stderr, `"status":400,.*"reason":"replayed"`, 1); err != nil {
 		t.Error(err)

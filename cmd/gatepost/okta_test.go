@@ -145,6 +145,16 @@ var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value=
 
 // oktaRoundTrip brings the request to the provider and the answer to Okta.
 func oktaRoundTrip(client *http.Client, o *conform.Okta, request *conform.AuthnRequest) (*conform.SignIn, error) {
+	page, err := oktaSend(client, request)
+	if err != nil {
+		return nil, err
+	}
+	return o.Receive(answerFields(page))
+}
+
+// oktaSend brings the request to the provider and returns the page of its
+// answer.
+func oktaSend(client *http.Client, request *conform.AuthnRequest) ([]byte, error) {
 	var resp *http.Response
 	var err error
 	if request.URL != "" {
@@ -156,14 +166,14 @@ func oktaRoundTrip(client *http.Client, o *conform.Okta, request *conform.AuthnR
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	page, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the provider answered %s", resp.Status)
 	}
-	return o.Receive(answerFields(body))
+	return page, nil
 }
 
 // answerFields reads the form of an answer's page.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -94,11 +96,11 @@ func (in *installation) decided(t *testing.T) map[string]string {
 const browsers = 8
 
 // traffic is browsers that sign in one time after the other, each over a
-// connection of its own that it keeps, while an Okta judges every answer. A
-// browser ends with its first failure.
+// connection of its own that it keeps. A browser ends with its first failure.
 type traffic struct {
-	okta *conform.Okta
-	wg   sync.WaitGroup
+	okta  *conform.Okta
+	judge bool // Okta judges every answer; else only its ID is read, and the server has hardly a rest
+	wg    sync.WaitGroup
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -150,12 +152,9 @@ func (tr *traffic) start(t *testing.T, in *installation, bindings ...conform.Bin
 // signIn signs in once and tells whether to go on.
 func (tr *traffic) signIn(client *http.Client, binding conform.Binding) bool {
 	request, err := tr.okta.Request(conform.RequestOptions{Binding: binding, Subject: "user@example.com"})
-	var in *conform.SignIn
+	var answer string
 	if err == nil {
-		in, err = oktaRoundTrip(client, tr.okta, request)
-	}
-	if err == nil && (!in.Managed || in.Device.ID != "mac-1") {
-		err = fmt.Errorf("signed in as %+v", in)
+		answer, err = tr.answer(client, request)
 	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -164,11 +163,38 @@ func (tr *traffic) signIn(client *http.Client, binding conform.Binding) bool {
 		tr.failures = append(tr.failures, err)
 		return false
 	}
-	tr.answered[request.ID] = in.ResponseID
+	tr.answered[request.ID] = answer
 	if request.URL != "" {
 		tr.last = request.URL
 	}
 	return !tr.stopped
+}
+
+var responseIDs = regexp.MustCompile(`^<\w+:Response [^>]*\bID="([^"]+)" InResponseTo="([^"]+)"`)
+
+// answer sends the request and returns the ID of the Response to it.
+func (tr *traffic) answer(client *http.Client, request *conform.AuthnRequest) (string, error) {
+	page, err := oktaSend(client, request)
+	if err != nil {
+		return "", err
+	}
+	message, relayState := answerFields(page)
+	if tr.judge {
+		in, err := tr.okta.Receive(message, relayState)
+		if err != nil {
+			return "", err
+		}
+		if !in.Managed || in.Device.ID != "mac-1" {
+			return "", fmt.Errorf("signed in as %+v", in)
+		}
+		return in.ResponseID, nil
+	}
+	response, err := base64.StdEncoding.DecodeString(message)
+	ids := responseIDs.FindSubmatch(response)
+	if err != nil || ids == nil || string(ids[2]) != request.ID {
+		return "", fmt.Errorf("no answer to request %q: %v\n%.500s", request.ID, err, response)
+	}
+	return string(ids[1]), nil
 }
 
 // more waits until n more sign-ins were answered, or any failed.
