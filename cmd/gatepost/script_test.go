@@ -11,7 +11,8 @@ import (
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:         "testdata/script",
+		WorkdirRoot: t.TempDir(), // its own is left behind when only some scripts run
 		Setup: func(e *testscript.Env) error {
 			running := map[string]*background{}
 			e.Values[backgrounds{}] = running
