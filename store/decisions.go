@@ -41,14 +41,19 @@ func (r *Records) Decide(ctx context.Context, d posture.Decision, claimUntil tim
 		Value: strconv.AppendInt(nil, claimUntil.Unix(), 10),
 		Rev:   Absent,
 	}
-	err = r.kv.Commit(ctx, claim, record)
-	if !errors.Is(err, ErrConflict) {
-		return err
-	}
-	if _, known := r.kv.Get(ctx, claim.Key); known == nil {
-		return fmt.Errorf("request %q of %q: %w", d.RequestID, d.RelyingParty, posture.ErrReplayed)
-	}
-	return fmt.Errorf("decision %q: %w", d.ID, posture.ErrExists)
+	return retry(ctx, func() error {
+		err := r.kv.Commit(ctx, claim, record)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if _, known := r.kv.Get(ctx, claim.Key); known == nil {
+			return fmt.Errorf("request %q of %q: %w", d.RequestID, d.RelyingParty, posture.ErrReplayed)
+		}
+		if _, known := r.kv.Get(ctx, record.Key); known == nil {
+			return fmt.Errorf("decision %q: %w", d.ID, posture.ErrExists)
+		}
+		return err // what was in the way was swept meanwhile
+	})
 }
 
 // claimGrace is how far the clock may step back without letting a request be
