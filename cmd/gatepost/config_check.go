@@ -133,13 +133,13 @@ func (k *checker) checkStorage(c *Config) {
 	name := c.StorePath()
 	// The server never makes the file: an empty inventory in place of a lost one
 	// would turn every device away.
-	info, ok := k.stat("storage", name, "make it with `gatepost init`, or restore a backup")
+	info, ok := k.stat("storage", name, "restore a backup, or let `gatepost serve --create-store` make an empty one")
 	switch {
 	case !ok:
 	case !info.Mode().IsRegular():
 		k.add("storage", quote(name)+" is no file", "write bolt: and the path of a file")
 	case info.Size() == 0:
-		k.add("storage", quote(name)+" is empty, and no inventory", "make it with `gatepost init`, or restore a backup")
+		k.add("storage", quote(name)+" is empty, and no inventory", "restore a backup, or remove it and let `gatepost serve --create-store` make a new one")
 	}
 }
 

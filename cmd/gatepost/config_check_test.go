@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 		}, `1: signing.keys: "DIR/keys" does not exist; make it with ` + "`gatepost init`" + `, or write the path of the folder
 4: tls[0].cert: "DIR/tls.crt" does not exist; write the path of the file, relative to FILE
 4: tls[0].key: "DIR/tls.key" does not exist; write the path of the file, relative to FILE
-6: storage: "DIR/gatepost.db" does not exist; make it with ` + "`gatepost init`" + `, or restore a backup
+6: storage: "DIR/gatepost.db" does not exist; restore a backup, or let ` + "`gatepost serve --create-store`" + ` make an empty one
 7: devices.authority.certificate: "DIR/device-ca.crt" does not exist; write the path of the file, relative to FILE
 7: devices.authority.key: "DIR/device-ca.key" does not exist; make it with ` + "`gatepost init`" + `, or write its path
 9: devices.authorities[0].certificate: "DIR/mdm-ca.crt" does not exist; write the path of the file, relative to FILE
@@ -150,7 +150,7 @@ func TestCheckOtherFiles(t *testing.T) {
 		}, `4: tls[0].cert: "DIR/tls.crt" is no file; write the path of the file itself
 6: storage: "DIR/keys" is no file; write bolt: and the path of a file`},
 		"an empty store": {func(s *site) { s.write("gatepost.db", "") },
-			`6: storage: "DIR/gatepost.db" is empty, and no inventory; make it with ` + "`gatepost init`" + `, or restore a backup`},
+			`6: storage: "DIR/gatepost.db" is empty, and no inventory; restore a backup, or remove it and let ` + "`gatepost serve --create-store`" + ` make a new one`},
 		"a file for the keys": {func(s *site) { s.remove("keys"); s.write("keys", "x") },
 			`1: signing.keys: "DIR/keys" is no folder; write the path of the folder of keys`},
 		"no signing key": {func(s *site) { s.remove("keys"); s.try(os.Mkdir(s.path("keys"), 0o700)) },

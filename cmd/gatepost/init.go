@@ -90,6 +90,24 @@ func initialize(c *initCommand, now time.Time) ([][2]string, error) {
 	return files, os.WriteFile(filepath.Join(c.Data, "gatepost.yaml"), text, 0o644)
 }
 
+// createStore makes the configured store unless its file is there; what is
+// wrong with the configuration is left to whoever loads it next.
+func createStore(e *env) error {
+	c, _ := LoadConfig(e.config, os.LookupEnv)
+	if c == nil {
+		return nil
+	}
+	db, err := bolt.Open(c.StorePath(), bolt.Options{Create: true})
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stderr, "gatepost: made a new store, without devices: %s\n", c.StorePath())
+	return db.Close()
+}
+
 // checkInitial finds the faults of the URLs before anything is made.
 func checkInitial(text []byte, dir string) (*Config, error) {
 	f := newFindings("gatepost.yaml")

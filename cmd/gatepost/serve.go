@@ -21,10 +21,21 @@ import (
 	"gatepost.dev/store/bolt"
 )
 
-type serveCommand struct{}
+type serveCommand struct {
+	CreateStore bool `help:"Make the store, with no devices in it, if its file does not exist. Without this a lost store stops the server: every device would be turned away."`
+}
 
 // Run serves until it is told to stop; SIGHUP reads the configuration again.
-func (*serveCommand) Run(e *env) error {
+func (c *serveCommand) Run(e *env) error {
+	if c.CreateStore {
+		if err := createStore(e); err != nil {
+			return err
+		}
+	}
+	return serve(e)
+}
+
+func serve(e *env) error {
 	if os.Getenv("GOGC") == "" {
 		// What lives is some ten megabytes; collecting at each further ten would
 		// cost more than all else that is not the signature.

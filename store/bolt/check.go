@@ -54,7 +54,7 @@ func check(f *os.File) error {
 // checkPages is check on a file of size bytes.
 func checkPages(f io.ReaderAt, size int64) error {
 	if size == 0 {
-		return fmt.Errorf("%w: it is empty; restore a backup, or remove it and create a new store", store.ErrDamaged)
+		return fmt.Errorf("%w: it is empty; restore a backup, or remove it and have a new one created", store.ErrDamaged)
 	}
 	first, err := readMeta(f, 0, int64(os.Getpagesize()), size)
 	if err != nil {

@@ -25,7 +25,7 @@ func openFile(path string, create bool) (*os.File, error) {
 	case create && errors.Is(err, fs.ErrExist):
 		return nil, fmt.Errorf("store file %q: %w; remove it first, or use it as it is", path, err)
 	case !create && errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("store file %q: %w; check the configured path, or create a new store", path, err)
+		return nil, fmt.Errorf("store file %q: %w; check the configured path, or have a new store created", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("store file %q: %w", path, err)
 	}
