@@ -175,25 +175,6 @@ func NewTLSConfig(s *Sites) *tls.Config {
 	}
 }
 
-// Coalescing names the pairs of sites that browsers may visit over one
-// connection because one's certificate covers the other, where that matters:
-// one of them asks for client certificates, and a managed device then looks
-// unmanaged until a 421 sends the browser back.
-func Coalescing(sites []Site) []string {
-	var warnings []string
-	for _, a := range sites {
-		for _, b := range sites {
-			if a.Host == b.Host || a.AskClientCertificate == b.AskClientCertificate || a.Certificate == nil || a.Certificate.Leaf == nil {
-				continue
-			}
-			if a.Certificate.Leaf.VerifyHostname(b.Host) == nil {
-				warnings = append(warnings, fmt.Sprintf("the certificate of %q covers %q too: browsers reuse connections between them; give each its own", a.Host, b.Host))
-			}
-		}
-	}
-	return warnings
-}
-
 // normalHost is the form in which hosts are compared; "" for what is none.
 func normalHost(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {

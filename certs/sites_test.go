@@ -260,24 +260,3 @@ func TestMisdirected(t *testing.T) {
 		t.Errorf("the main host over the device site's connection: %d", status)
 	}
 }
-
-func TestCoalescing(t *testing.T) {
-	t.Parallel()
-	pool := x509.NewCertPool()
-	main, device := serverFor(t, pool, mainHost), serverFor(t, pool, deviceHost)
-	both := serverFor(t, pool, mainHost, deviceHost)
-	pair := func(a, b *tls.Certificate) []Site {
-		return []Site{{Host: mainHost, Certificate: a}, {Host: deviceHost, Certificate: b, AskClientCertificate: true}}
-	}
-	for _, tt := range []struct {
-		sites []Site
-		want  int
-	}{
-		{pair(main, device), 0}, {pair(both, device), 1}, {pair(main, both), 1}, {pair(both, both), 2},
-		{[]Site{{Host: mainHost, Certificate: both}, {Host: deviceHost, Certificate: both}}, 0},
-	} {
-		if got := Coalescing(tt.sites); len(got) != tt.want {
-			t.Errorf("%d warnings, want %d: %q", len(got), tt.want, got)
-		}
-	}
-}
