@@ -47,32 +47,30 @@ func (w *writer) undigested(s string) {
 	w.cuts = append(w.cuts, span{from, len(w.b)})
 }
 
-// attr writes an attribute. Canonical form escapes & < " TAB LF CR in values.
+// escapes are the references that canonical form has for bytes; none: "".
+type escapes [256]string
+
+var (
+	attrEscapes = escapes{'&': "&amp;", '<': "&lt;", '"': "&quot;", '\t': "&#x9;", '\n': "&#xA;", '\r': "&#xD;"}
+	textEscapes = escapes{'&': "&amp;", '<': "&lt;", '>': "&gt;", '\r': "&#xD;"}
+)
+
+func (w *writer) escaped(s string, by *escapes) {
+	last := 0
+	for i := range len(s) {
+		if esc := by[s[i]]; esc != "" {
+			w.raw(s[last:i], esc)
+			last = i + 1
+		}
+	}
+	w.raw(s[last:])
+}
+
+// attr writes an attribute.
 func (w *writer) attr(name, value string) {
 	w.raw(" ", name, `="`)
-	last := 0
-	for i := 0; i < len(value); i++ {
-		esc := ""
-		switch value[i] {
-		case '&':
-			esc = "&amp;"
-		case '<':
-			esc = "&lt;"
-		case '"':
-			esc = "&quot;"
-		case '\t':
-			esc = "&#x9;"
-		case '\n':
-			esc = "&#xA;"
-		case '\r':
-			esc = "&#xD;"
-		default:
-			continue
-		}
-		w.raw(value[last:i], esc)
-		last = i + 1
-	}
-	w.raw(value[last:], `"`)
+	w.escaped(value, &attrEscapes)
+	w.raw(`"`)
 }
 
 // optionalAttr writes an attribute unless its value is empty.
@@ -82,28 +80,8 @@ func (w *writer) optionalAttr(name, value string) {
 	}
 }
 
-// text writes character data. Canonical form escapes & < > CR in text.
-func (w *writer) text(s string) {
-	last := 0
-	for i := 0; i < len(s); i++ {
-		esc := ""
-		switch s[i] {
-		case '&':
-			esc = "&amp;"
-		case '<':
-			esc = "&lt;"
-		case '>':
-			esc = "&gt;"
-		case '\r':
-			esc = "&#xD;"
-		default:
-			continue
-		}
-		w.raw(s[last:i], esc)
-		last = i + 1
-	}
-	w.raw(s[last:])
-}
+// text writes character data.
+func (w *writer) text(s string) { w.escaped(s, &textEscapes) }
 
 // digest is the SHA-256 of the parts in turn, without what canonical form
 // leaves out of them.
