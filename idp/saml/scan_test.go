@@ -111,11 +111,15 @@ func TestScanLimits(t *testing.T) {
 }
 
 // FuzzScan holds that whatever is scanned is what encoding/xml's own, namespace
-// aware reading of the same bytes says.
+// aware reading of the same bytes says. encoding/xml does not normalise white
+// space in attribute values (XML 1.0, 3.3.3), so namespaces are compared with it
+// folded.
 func FuzzScan(f *testing.F) {
 	for _, doc := range canonicalCases() {
 		f.Add(doc)
 	}
+	f.Add("<a xmlns:p=\"urn:\tp\"><p:b xmlns='urn:\r\nq&#9;'/></a>")
+	folded := strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
 	f.Fuzz(func(t *testing.T, doc string) {
 		root, err := scan([]byte(doc), requestLimits)
 		if err != nil {
@@ -126,7 +130,7 @@ func FuzzScan(f *testing.F) {
 			return
 		}
 		var ours, theirs strings.Builder
-		root.describe(&ours)
+		root.describe(&ours, folded.Replace)
 		d := xml.NewDecoder(strings.NewReader(doc))
 		depth := 0
 		for {
@@ -140,7 +144,7 @@ func FuzzScan(f *testing.F) {
 			switch token := token.(type) {
 			case xml.StartElement:
 				depth++
-				theirs.WriteString("<{" + token.Name.Space + "}" + token.Name.Local)
+				theirs.WriteString("<{" + folded.Replace(token.Name.Space) + "}" + token.Name.Local)
 			case xml.EndElement:
 				depth--
 				theirs.WriteString("/>")
@@ -156,11 +160,11 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-func (e *element) describe(b *strings.Builder) {
-	b.WriteString("<{" + e.space + "}" + e.local)
+func (e *element) describe(b *strings.Builder, space func(string) string) {
+	b.WriteString("<{" + space(e.space) + "}" + e.local)
 	for _, n := range e.nodes {
 		if n.element != nil {
-			n.element.describe(b)
+			n.element.describe(b, space)
 		}
 		b.WriteString(n.text)
 	}
