@@ -50,6 +50,7 @@ func readConfig(path string, getenv func(string) (string, bool)) (*Config, *find
 // parseConfig is readConfig of bytes. Relative paths are relative to dir, which
 // is absolute.
 func parseConfig(f *findings, data []byte, dir string, getenv func(string) (string, bool)) *Config {
+	f.last = 1 + bytes.Count(data, []byte("\n"))
 	root := parseYAML(f, data)
 	if root == nil {
 		return nil

@@ -125,6 +125,7 @@ func FuzzLoadConfig(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add(InitialConfig("https://posture.example.com", "https://device.posture.example.com"))
+	f.Add([]byte("---"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found := newFindings("gatepost.yaml")
 		c := parseConfig(found, data, "/etc/gatepost", environment)

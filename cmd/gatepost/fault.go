@@ -51,6 +51,7 @@ func Refused(faults []Fault) bool {
 type findings struct {
 	file   string
 	lines  map[string]int // by path
+	last   int            // the last line of the file; 0: not known
 	faults []Fault
 	refuse map[string]bool // paths with a fault that is no warning
 }
@@ -68,6 +69,9 @@ func (f *findings) add(path, problem, instead string) {
 // not said twice.
 func (f *findings) addAt(line int, path, problem, instead string) {
 	f.refuse[path] = true
+	if f.last > 0 {
+		line = min(line, f.last) // YAML puts what is empty behind the end
+	}
 	fault := Fault{File: f.file, Line: line, Path: path, Problem: problem, Instead: instead}
 	if n := len(f.faults); n == 0 || f.faults[n-1] != fault {
 		f.faults = append(f.faults, fault)
