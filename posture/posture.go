@@ -27,6 +27,7 @@ var (
 	ErrNoDecision     = errors.New("no such decision")
 	ErrExists         = errors.New("already exists")
 	ErrReplayed       = errors.New("request was answered before")
+	ErrNoGrant        = errors.New("no such grant")
 )
 
 // SourceKind is what sort of speaker a Source is; it decides what may be
@@ -129,8 +130,8 @@ type Decision struct {
 	Time         time.Time  `json:"time"`
 	RelyingParty string     `json:"relying_party"`
 	Protocol     string     `json:"protocol"` // "saml" or "oidc"
-	RequestID    string     `json:"request_id"`
-	AnswerID     string     `json:"answer_id"`         // ID of the Response
+	RequestID    string     `json:"request_id,omitempty"` // as the relying party named it; none claims nothing
+	AnswerID     string     `json:"answer_id"`            // ID of the Response, or of the Grant
 	Subject      string     `json:"subject,omitempty"` // the user that was answered for
 	DeviceID     string     `json:"device,omitempty"`
 	Authority    string     `json:"authority,omitempty"`   // of the client certificate, as in Certificate
@@ -144,4 +145,50 @@ type Decision struct {
 	Reason       Reason     `json:"reason,omitempty"` // why not managed, or why refused
 	Failures     []Failure  `json:"failures,omitempty"`
 	RemoteAddr   string     `json:"remote_addr,omitempty"`
+}
+
+// Grant is a decided answer that its relying party has yet to fetch.
+type Grant struct {
+	ID    string    // lower-case hex; the first eight digits are Until in Unix seconds, so that IDs sort by it
+	Until time.Time // when it may be forgotten
+	Value []byte    // the protocol's own
+}
+
+// Claim says that a relying party used a name once and for all, at least until
+// a time.
+type Claim struct {
+	RelyingParty string
+	RequestID    string
+	Until        time.Time
+}
+
+// BindOwner is the verdict on a device that must be the subject's own: v, unless
+// somebody else owns the device or nobody is known to. Case does not tell
+// users apart, in ASCII.
+func BindOwner(v Verdict, d *Device, subject string) Verdict {
+	if !v.Managed || (subject != "" && sameUser(d.Owner, subject)) {
+		return v
+	}
+	return Verdict{Reason: OwnerMismatch}
+}
+
+// sameUser compares without regard to case, in ASCII only: Unicode folding would
+// make one of letters that only look alike.
+func sameUser(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
