@@ -65,9 +65,14 @@ var packages = map[string]rule{
 		imports: []string{"contract", "posture"},
 		never:   []string{"net/http", "os", "log"},
 	},
+	"idp/oidc": {
+		why:     "values, keys and times in, values out: no HTTP server, no store, no relying party's HTTP",
+		imports: []string{"contract", "posture"},
+		never:   []string{"net/http", "os", "log"},
+	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
-		imports: []string{"idp/saml", "posture", "contract", "certs", "templates", "internal/web"},
+		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
 		tests:   []string{"conform", "store", "store/bolt"},
 	},
 	"devices": {
@@ -75,8 +80,8 @@ var packages = map[string]rule{
 		imports: []string{"posture", "certs", "internal/web"},
 	},
 	"admin": {
-		why:     "administration over HTTP; it reads a relying party's metadata with the same code as the sign-in",
-		imports: []string{"posture", "devices", "certs", "idp/saml", "internal/web"},
+		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
+		imports: []string{"posture", "devices", "certs", "idp/saml", "idp/oidc", "internal/web"},
 		tests:   []string{"store", "store/bolt"},
 	},
 	"conform": {
@@ -85,8 +90,8 @@ var packages = map[string]rule{
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
-		imports: []string{"admin", "certs", "conform", "contract", "devices", "idp", "idp/saml", "internal/web",
-			"posture", "store", "store/bolt", "templates"},
+		imports: []string{"admin", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
+			"internal/web", "posture", "store", "store/bolt", "templates"},
 	},
 }
 
@@ -103,6 +108,9 @@ var dependencies = map[string]dependency{
 	"github.com/crewjam/saml":             {why: "a second opinion; of its own provider nothing is used", by: []string{"conform", "idp/saml"}, tests: true},
 	"github.com/beevik/etree":             {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
 	"github.com/russellhaering/goxmldsig": {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
+	"github.com/go-jose/go-jose/v4":       {why: "JWS and JWK; a token is written without it and read by it", by: []string{"idp/oidc", "conform"}, tests: true},
+	"github.com/coreos/go-oidc/v3":        {why: "a relying party that is not ours: the simulated Okta", by: []string{"conform"}, tests: true},
+	"golang.org/x/oauth2":                 {why: "goes with go-oidc", by: []string{"conform"}, tests: true},
 	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
 	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},

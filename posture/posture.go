@@ -129,10 +129,10 @@ type Decision struct {
 	ID           string     `json:"id"` // sorts by time; the reference that pages show
 	Time         time.Time  `json:"time"`
 	RelyingParty string     `json:"relying_party"`
-	Protocol     string     `json:"protocol"` // "saml" or "oidc"
+	Protocol     string     `json:"protocol"`             // "saml" or "oidc"
 	RequestID    string     `json:"request_id,omitempty"` // as the relying party named it; none claims nothing
 	AnswerID     string     `json:"answer_id"`            // ID of the Response, or of the Grant
-	Subject      string     `json:"subject,omitempty"` // the user that was answered for
+	Subject      string     `json:"subject,omitempty"`    // the user that was answered for
 	DeviceID     string     `json:"device,omitempty"`
 	Authority    string     `json:"authority,omitempty"`   // of the client certificate, as in Certificate
 	Certificate  string     `json:"certificate,omitempty"` // its serial, as in Certificate
