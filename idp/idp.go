@@ -14,17 +14,21 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
+	"gatepost.dev/idp/oidc"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/posture"
 )
 
 // RelyingParty is an organisation that asks, with what was agreed for it.
 type RelyingParty struct {
-	Name    string
-	SAML    *saml.ServiceProvider
-	Policy  *posture.Policy
+	Name   string
+	Policy *posture.Policy
+
+	SAML    *saml.ServiceProvider // nil: it does not ask by SAML
 	Scope   saml.Scope
 	Encrypt *saml.EncryptionKey // nil: assertions travel in the clear
+
+	OIDC *oidc.Client // nil: it does not ask by OpenID Connect
 
 	// AssertUnmanaged answers Success with IsManaged "false" where the default
 	// is to refuse.
@@ -32,12 +36,21 @@ type RelyingParty struct {
 	// RefuseNoncompliant refuses a managed device that is not compliant where
 	// the default is to assert IsCompliant "false".
 	RefuseNoncompliant bool
+	// BindOwner takes a device for not managed when the request is about a user
+	// who does not own it.
+	BindOwner bool
 }
 
 // RelyingParties finds a relying party by the entity ID of its requests, or
 // returns posture.ErrNoRelyingParty.
 type RelyingParties interface {
 	ByEntityID(ctx context.Context, entityID string) (*RelyingParty, error)
+}
+
+// Clients finds a relying party by its client ID, or returns
+// posture.ErrNoRelyingParty.
+type Clients interface {
+	ByClientID(ctx context.Context, clientID string) (*RelyingParty, error)
 }
 
 // Inventory is what is known of devices and of the certificates issued to them.
