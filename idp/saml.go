@@ -138,13 +138,12 @@ func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
 	if err != nil {
 		return unavailable(fmt.Errorf("sign answer: %w", err))
 	}
+	fields := []templates.Field{{Name: "SAMLResponse", Value: base64.StdEncoding.EncodeToString(response)}}
+	if s.request.HasRelayState { // an empty one is sent back too
+		fields = append(fields, templates.Field{Name: "RelayState", Value: s.request.RelayState})
+	}
 	return templates.Write(w, http.StatusOK, templates.Answer{
-		Action:        s.request.ACS,
-		SAMLResponse:  base64.StdEncoding.EncodeToString(response),
-		RelayState:    s.request.RelayState,
-		HasRelayState: s.request.HasRelayState,
-		Refused:       s.decision.Outcome == posture.Refused,
-		Reference:     s.reference,
+		Action: s.request.ACS, Fields: fields, Refused: s.decision.Outcome == posture.Refused, Reference: s.reference,
 	})
 }
 

@@ -3,6 +3,7 @@ package templates
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -19,27 +20,41 @@ const (
 	markNone      mark = ""
 	markNonce     mark = "gatepost-mark-nonce"
 	markAction    mark = "https://gatepost-mark.invalid/action"
-	markResponse  mark = "gatepost-mark-response"
-	markRelay     mark = "gatepost-mark-relay"
 	markReference mark = "gatepost-mark-reference"
 )
 
+// The marks of a field end in a digit that counts it.
+const (
+	markName  = "gatepost-mark-name-"
+	markValue = "gatepost-mark-value-"
+)
+
+// maxFields is how many fields an answer may have.
+const maxFields = 6
+
 // piece is fixed text and the value after it.
 type piece struct {
-	text string
-	then mark
+	text  string
+	then  mark
+	field int // for markName and markValue
 }
 
 // answerKind is what chooses the fixed text of an answer.
-type answerKind struct{ refused, relay bool }
+type answerKind struct {
+	refused bool
+	fields  int
+}
 
 var answerPieces = sync.OnceValues(func() (map[answerKind][]piece, error) {
 	kinds := make(map[answerKind][]piece)
-	for _, kind := range []answerKind{{false, false}, {false, true}, {true, false}, {true, true}} {
-		html, err := execute(Answer{
-			Action: string(markAction), SAMLResponse: string(markResponse), RelayState: string(markRelay),
-			HasRelayState: kind.relay, Refused: kind.refused, Reference: string(markReference),
-		}, string(markNonce))
+	for n := range 2 * (maxFields + 1) {
+		kind := answerKind{n%2 == 1, n / 2}
+		a := Answer{Action: string(markAction), Refused: kind.refused, Reference: string(markReference)}
+		for i := range kind.fields {
+			digit := strconv.Itoa(i)
+			a.Fields = append(a.Fields, Field{markName + digit, markValue + digit})
+		}
+		html, err := execute(a, string(markNonce))
 		if err != nil {
 			return nil, err
 		}
@@ -52,17 +67,20 @@ var answerPieces = sync.OnceValues(func() (map[answerKind][]piece, error) {
 func split(html string) []piece {
 	var pieces []piece
 	for {
-		at, next := len(html), markNone
-		for _, m := range []mark{markNonce, markAction, markResponse, markRelay, markReference} {
-			if i := strings.Index(html, string(m)); i >= 0 && i < at {
-				at, next = i, m
+		p, next := piece{text: html}, ""
+		for _, m := range []mark{markNonce, markAction, markReference, markName, markValue} {
+			if before, after, found := strings.Cut(html, string(m)); found && len(before) < len(p.text) {
+				p, next = piece{text: before, then: m}, after
 			}
 		}
-		pieces = append(pieces, piece{html[:at], next})
-		if next == markNone {
+		if p.then == markName || p.then == markValue {
+			p.field, next = int(next[0]-'0'), next[1:]
+		}
+		pieces = append(pieces, p)
+		if p.then == markNone {
 			return pieces
 		}
-		html = html[at+len(next):]
+		html = next
 	}
 }
 
@@ -74,12 +92,18 @@ func (a Answer) render(nonce string) ([]byte, error) {
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
 		return nil, fmt.Errorf("action %q is not an http or https URL", a.Action)
 	}
+	if len(a.Fields) > maxFields {
+		return nil, fmt.Errorf("answer with %d fields, at most %d are possible", len(a.Fields), maxFields)
+	}
 	kinds, err := answerPieces()
 	if err != nil {
 		return nil, err
 	}
-	pieces := kinds[answerKind{a.Refused, a.HasRelayState}]
-	size := 256 + len(a.Action) + len(a.SAMLResponse)*17/16 + len(a.RelayState) // a plus sign in 64 becomes 5 bytes
+	pieces := kinds[answerKind{a.Refused, len(a.Fields)}]
+	size := 256 + len(a.Action)
+	for _, f := range a.Fields {
+		size += len(f.Name) + len(f.Value)*17/16 // a plus sign in 64 becomes 5 bytes
+	}
 	for _, p := range pieces {
 		size += len(p.text)
 	}
@@ -91,10 +115,10 @@ func (a Answer) render(nonce string) ([]byte, error) {
 			html = appendEscaped(html, nonce)
 		case markAction:
 			html = appendEscaped(html, normalizeURL(a.Action))
-		case markResponse:
-			html = appendBase64(html, a.SAMLResponse)
-		case markRelay:
-			html = appendEscaped(html, a.RelayState)
+		case markName:
+			html = appendEscaped(html, a.Fields[p.field].Name)
+		case markValue:
+			html = appendValue(html, a.Fields[p.field].Value)
 		case markReference:
 			html = appendEscaped(html, a.Reference)
 		}
@@ -118,9 +142,9 @@ func appendEscaped(dst []byte, s string) []byte {
 	return append(dst, s[from:]...)
 }
 
-// appendBase64 is appendEscaped for long text in which only plus signs need an
-// escape: looking for one byte at a time is four times as fast.
-func appendBase64(dst []byte, s string) []byte {
+// appendValue is appendEscaped for a value that may be long base64, in which only
+// plus signs need an escape: looking for one byte at a time is four times as fast.
+func appendValue(dst []byte, s string) []byte {
 	for _, c := range []byte("\x00\"&'<>") {
 		if strings.IndexByte(s, c) >= 0 {
 			return appendEscaped(dst, s)
@@ -164,8 +188,8 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// SurvivesForm tells whether a browser that submits an Answer delivers the
-// RelayState s byte for byte. It does not when s is not UTF-8, holds a NUL, or a
+// SurvivesForm tells whether a browser that submits an Answer delivers the value
+// s of a field byte for byte. It does not when s is not UTF-8, holds a NUL, or a
 // CR or LF that is not part of a CR LF: a form submission turns those into CR LF
 // (HTML standard, "converting an entry list to a list of name-value pairs").
 func SurvivesForm(s string) bool {

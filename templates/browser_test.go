@@ -177,9 +177,9 @@ func TestBrowserPostsTheAnswerByScript(t *testing.T) {
 	violations := watch(t, ctx)
 	p := newParty(t)
 	try := func(relay *string, refused bool) {
-		a := Answer{Action: p.acs, SAMLResponse: samlResponse, Refused: refused, Reference: reference}
+		a := Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}}, Refused: refused, Reference: reference}
 		if relay != nil {
-			a.RelayState, a.HasRelayState = *relay, true
+			a.Fields = append(a.Fields, Field{"RelayState", *relay})
 		}
 		// The page is gone before it has loaded; only the post tells.
 		if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void]("location.href = '"+serve(t, a)+"';undefined")); err != nil {
@@ -207,7 +207,7 @@ func TestBrowserPostsTheAnswerWithoutScript(t *testing.T) {
 	}
 	p := newParty(t)
 	for _, relay := range []string{"line\r\nfeeds\r\n", `"><script>document.title='owned'</script>`} {
-		page := serve(t, Answer{Action: p.acs, SAMLResponse: samlResponse, RelayState: relay, HasRelayState: true, Refused: true, Reference: reference})
+		page := serve(t, Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}, {"RelayState", relay}}, Refused: true, Reference: reference})
 		if err := chromedp.Do(ctx, chromedp.Navigate(page), chromedp.WaitReady("button")); err != nil {
 			t.Fatal(err)
 		}

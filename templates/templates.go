@@ -25,15 +25,17 @@ type Page interface {
 }
 
 // Answer posts the response to the relying party, by script or, without, by a
-// button (SAML bindings 3.5.4). A refusal looks the same for every reason.
+// button (SAML bindings 3.5.4, OAuth 2.0 form post response mode). A refusal
+// looks the same for every reason.
 type Answer struct {
-	Action        string // the assertion consumer service, an http or https URL
-	SAMLResponse  string // base64
-	RelayState    string // see SurvivesForm
-	HasRelayState bool   // an empty RelayState is sent back too
-	Refused       bool   // say that the device was not recognised as managed
-	Reference     string
+	Action    string  // where the relying party takes answers, an http or https URL
+	Fields    []Field // at most six; see SurvivesForm
+	Refused   bool    // say that the device was not recognised as managed
+	Reference string
 }
+
+// Field is one field of a form.
+type Field struct{ Name, Value string }
 
 // BadRequest says that the request cannot be used and what a person can do. It
 // shows nothing of the request.

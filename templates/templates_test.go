@@ -16,9 +16,9 @@ const reference = "01ktcqz9m4v8x2b7n5jw3hgt6y"
 
 // all is one of every page, and every shape of the answer.
 func all() map[string]Page {
-	answer := Answer{Action: "https://acme.okta.com/sso/saml2/0oa1", SAMLResponse: "PD94bWw+", Reference: reference}
+	answer := Answer{Action: "https://acme.okta.com/sso/saml2/0oa1", Fields: []Field{{"SAMLResponse", "PD94bWw+"}}, Reference: reference}
 	relay, refused := answer, answer
-	relay.RelayState, relay.HasRelayState = "state-1", true
+	relay.Fields = append(relay.Fields[:1:1], Field{"RelayState", "state-1"})
 	refused.Refused = true
 	return map[string]Page{
 		"answer": answer, "answer with relay state": relay, "refusal": refused,
@@ -113,7 +113,7 @@ func TestAnswerForm(t *testing.T) {
 			}
 		}
 	}
-	_, html := write(t, Answer{Action: "https://x/", HasRelayState: true})
+	_, html := write(t, Answer{Action: "https://x/", Fields: []Field{{"RelayState", ""}}})
 	if !strings.Contains(html, `name="RelayState" value=""`) {
 		t.Error("an empty relay state is left out")
 	}
@@ -142,6 +142,18 @@ func TestAnswerRefusesOtherActions(t *testing.T) {
 		if w.Body.Len() != 0 || len(w.Header()) != 0 {
 			t.Errorf("action %q: something was written", action)
 		}
+	}
+}
+
+func TestAnswerRefusesTooManyFields(t *testing.T) {
+	t.Parallel()
+	a := Answer{Action: "https://acme.okta.com/", Fields: make([]Field, maxFields)}
+	if err := Write(httptest.NewRecorder(), 200, a); err != nil {
+		t.Error(err)
+	}
+	a.Fields = append(a.Fields, Field{})
+	if err := Write(httptest.NewRecorder(), 200, a); err == nil {
+		t.Error("a field too many was accepted")
 	}
 }
 
@@ -174,7 +186,10 @@ func TestFastAnswerEqualsTemplate(t *testing.T) {
 	rendered := 0
 	for _, action := range actions {
 		for i, value := range hostile {
-			a := Answer{Action: action, SAMLResponse: hostile[(i+5)%len(hostile)], RelayState: value, HasRelayState: i%3 != 0, Refused: i%2 == 0, Reference: value}
+			a := Answer{Action: action, Refused: i%2 == 0, Reference: value}
+			for n := range i % (maxFields + 1) {
+				a.Fields = append(a.Fields, Field{value, hostile[(i+n)%len(hostile)]})
+			}
 			if compare(t, a, "nonce+"+value) {
 				rendered++
 			}
@@ -187,10 +202,11 @@ func TestFastAnswerEqualsTemplate(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	for i, value := range hostile {
-		f.Add(actions[i%len(actions)], value, hostile[(i+1)%len(hostile)], reference, "N0NCE", i%3 != 0, i%2 == 0)
+		f.Add(actions[i%len(actions)], "SAMLResponse", value, hostile[(i+1)%len(hostile)], reference, "N0NCE", i%2 == 0)
 	}
-	f.Fuzz(func(t *testing.T, action, response, relay, reference, nonce string, hasRelay, refused bool) {
-		compare(t, Answer{Action: action, SAMLResponse: response, RelayState: relay, HasRelayState: hasRelay, Refused: refused, Reference: reference}, nonce)
+	f.Fuzz(func(t *testing.T, action, name, value, other, reference, nonce string, refused bool) {
+		fields := []Field{{name, value}, {"RelayState", other}, {value, name}}
+		compare(t, Answer{Action: action, Fields: fields[len(other)%4%len(fields):], Refused: refused, Reference: reference}, nonce)
 	})
 }
 
@@ -230,8 +246,9 @@ func (d discard) WriteHeader(int)             {}
 // BenchmarkAnswer writes the page with a response of 5 KB, as a signed one is,
 // encoded to 7 KB.
 func BenchmarkAnswer(b *testing.B) {
-	a := Answer{Action: "https://acme.okta.com/sso/saml2/0oa1b2c3d4", RelayState: "https://acme.okta.com/app/x?y=z&w=1", HasRelayState: true,
-		SAMLResponse: strings.Repeat("PHNhbWxwOlJlc3BvbnNlIHhtbG5zOnNhbWxwPSJ1cm46b2FzaXM6bmFtZXM6+dGM", 107), Reference: reference}
+	a := Answer{Action: "https://acme.okta.com/sso/saml2/0oa1b2c3d4", Reference: reference, Fields: []Field{
+		{"SAMLResponse", strings.Repeat("PHNhbWxwOlJlc3BvbnNlIHhtbG5zOnNhbWxwPSJ1cm46b2FzaXM6bmFtZXM6+dGM", 107)},
+		{"RelayState", "https://acme.okta.com/app/x?y=z&w=1"}}}
 	w := discard{make(http.Header)}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -242,7 +259,7 @@ func BenchmarkAnswer(b *testing.B) {
 }
 
 func BenchmarkAnswerByTemplate(b *testing.B) {
-	a := Answer{Action: "https://acme.okta.com/", SAMLResponse: strings.Repeat("PHNhbWxwOlJlc3Bv", 437), Reference: time.Now().String()}
+	a := Answer{Action: "https://acme.okta.com/", Fields: []Field{{"SAMLResponse", strings.Repeat("PHNhbWxwOlJlc3Bv", 437)}}, Reference: time.Now().String()}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := execute(a, "nonce"); err != nil {
