@@ -25,35 +25,60 @@ const maxDecisionID = 64
 // one request one is recorded, whatever the clocks of the answering nodes say;
 // time decides only when a claim may be swept.
 func (r *Records) Decide(ctx context.Context, d posture.Decision, claimUntil time.Time) error {
-	if d.ID == "" || len(d.ID) > maxDecisionID {
-		return fmt.Errorf("decision ID %q does not have 1 to %d bytes", d.ID, maxDecisionID)
-	}
 	if d.RequestID == "" {
 		return fmt.Errorf("decision %q answers no request", d.ID)
+	}
+	return r.decide(ctx, d, claimUntil)
+}
+
+// decide records the decision, claims its request if it has one, and does the
+// operations that go with it, which must be conditions that a key is absent.
+func (r *Records) decide(ctx context.Context, d posture.Decision, claimUntil time.Time, with ...Op) error {
+	if d.ID == "" || len(d.ID) > maxDecisionID {
+		return fmt.Errorf("decision ID %q does not have 1 to %d bytes", d.ID, maxDecisionID)
 	}
 	record, err := putRecord(decisionKey(d.ID), d, Absent)
 	if err != nil {
 		return err
 	}
-	claim := Op{
-		Kind:  Put,
-		Key:   claimKey(d.RelyingParty, d.RequestID),
-		Value: strconv.AppendInt(nil, claimUntil.Unix(), 10),
-		Rev:   Absent,
+	ops := append(with, record)
+	var request *posture.Claim
+	if d.RequestID != "" {
+		request = &posture.Claim{RelyingParty: d.RelyingParty, RequestID: d.RequestID, Until: claimUntil}
+		ops = append(ops, claim(request))
 	}
 	return retry(ctx, func() error {
-		err := r.kv.Commit(ctx, claim, record)
+		err := r.kv.Commit(ctx, ops...)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
-		if _, known := r.kv.Get(ctx, claim.Key); known == nil {
-			return fmt.Errorf("request %q of %q: %w", d.RequestID, d.RelyingParty, posture.ErrReplayed)
+		if err := r.replayed(ctx, request); err != nil {
+			return err
 		}
-		if _, known := r.kv.Get(ctx, record.Key); known == nil {
-			return fmt.Errorf("decision %q: %w", d.ID, posture.ErrExists)
+		for _, op := range ops[:len(with)+1] {
+			if _, known := r.kv.Get(ctx, op.Key); known == nil {
+				return fmt.Errorf("%q: %w", op.Key, posture.ErrExists)
+			}
 		}
 		return err // what was in the way was swept meanwhile
 	})
+}
+
+// claim is the operation that claims a request ID, which can be done once.
+func claim(c *posture.Claim) Op {
+	return Op{Kind: Put, Key: claimKey(c.RelyingParty, c.RequestID), Value: strconv.AppendInt(nil, c.Until.Unix(), 10), Rev: Absent}
+}
+
+// replayed tells whether it was the claim, if there is one, that a commit came
+// too late for: posture.ErrReplayed then.
+func (r *Records) replayed(ctx context.Context, c *posture.Claim) error {
+	if c == nil {
+		return nil
+	}
+	if _, known := r.kv.Get(ctx, claimKey(c.RelyingParty, c.RequestID)); known != nil {
+		return nil
+	}
+	return fmt.Errorf("request %q of %q: %w", c.RequestID, c.RelyingParty, posture.ErrReplayed)
 }
 
 // claimGrace is how far the clock may step back without letting a request be

@@ -15,8 +15,10 @@ import (
 //	certof/<hash of device ID>/<authority>/<serial>   empty: a certificate of that device
 //	decision/<ID>                           posture.Decision; IDs sort by time
 //	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed
+//	grant/<ID>                              bytes: posture.Grant.Value; IDs begin with its Until, so they sort by it
 //	party/<name>                            RelyingParty
 //	partyof/<hash of entity ID>             text: <name> of the relying party
+//	clientof/<hash of client ID>            text: <name> of the relying party
 //	import                                  importRecord: the one import in hand
 //	staged/<number>                         []posture.Report: rows of that import
 //	lastimport                              text: Unix nanoseconds of the last import, applied or not
@@ -27,6 +29,7 @@ const (
 	devicePrefix   = "device/"
 	decisionPrefix = "decision/"
 	claimPrefix    = "claim/"
+	grantPrefix    = "grant/"
 	partyPrefix    = "party/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
@@ -41,9 +44,11 @@ func decisionKey(id string) string                   { return decisionPrefix + i
 func claimKey(party, request string) string {
 	return claimPrefix + hashed(fmt.Sprintf("%q %q", party, request))
 }
-func partyKey(name string) string    { return partyPrefix + name }
-func partyOf(entityID string) string { return "partyof/" + hashed(entityID) }
-func stagedKey(number int) string    { return fmt.Sprintf("%s%010d", stagedPrefix, number) }
+func grantKey(id string) string       { return grantPrefix + id }
+func partyKey(name string) string     { return partyPrefix + name }
+func partyOf(entityID string) string  { return "partyof/" + hashed(entityID) }
+func clientOf(clientID string) string { return "clientof/" + hashed(clientID) }
+func stagedKey(number int) string     { return fmt.Sprintf("%s%010d", stagedPrefix, number) }
 
 // hashed is the lower-case hex SHA-256 of s.
 func hashed(s string) string {

@@ -1,5 +1,5 @@
 // Package store keeps the records (devices, certificates, relying parties,
-// decisions, claimed request IDs) over a four-method ordered key-value
+// decisions, claimed request IDs, grants) over a four-method ordered key-value
 // interface. It knows keys and encodings; what the records mean is posture's.
 package store
 
