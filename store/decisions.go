@@ -23,11 +23,9 @@ const maxDecisionID = 64
 // A claim is a key made of the relying party and the request ID and of nothing
 // else, written on condition that it is absent. So of any number of answers to
 // one request one is recorded, whatever the clocks of the answering nodes say;
-// time decides only when a claim may be swept.
+// time decides only when a claim may be swept. A decision without a request ID
+// claims nothing.
 func (r *Records) Decide(ctx context.Context, d posture.Decision, claimUntil time.Time) error {
-	if d.RequestID == "" {
-		return fmt.Errorf("decision %q answers no request", d.ID)
-	}
 	return r.decide(ctx, d, claimUntil)
 }
 
