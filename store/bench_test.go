@@ -108,6 +108,31 @@ func rssAnon(b *testing.B) float64 {
 
 // BenchmarkDecide records decisions by as many goroutines at once.
 func BenchmarkDecide(b *testing.B) {
+	benchSignIns(b, func(r *store.Records, n int) error {
+		return r.Decide(context.Background(), benchDecision(n), day)
+	})
+}
+
+// BenchmarkGrant records decisions with their grants and redeems them: what an
+// OpenID Connect sign-in costs where a SAML one costs a Decide.
+func BenchmarkGrant(b *testing.B) {
+	value := []byte(strings.Repeat("x", 1000))
+	benchSignIns(b, func(r *store.Records, n int) error {
+		g := posture.Grant{ID: fmt.Sprintf("%08x%024x", day.Unix(), n), Until: day, Value: value}
+		d := benchDecision(n)
+		d.RequestID = ""
+		if err := r.DecideGrant(context.Background(), d, day, g); err != nil {
+			return err
+		}
+		return r.UpdateGrant(context.Background(), g.ID, func(value []byte) ([]byte, *posture.Claim, error) {
+			value[0]++
+			return value, nil, nil
+		})
+	})
+}
+
+// benchSignIns does b.N sign-ins in all, by as many goroutines at once.
+func benchSignIns(b *testing.B, signIn func(r *store.Records, n int) error) {
 	for _, goroutines := range []int{1, 64} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
 			r := store.New(openBolt(b, true, b.TempDir()))
@@ -117,7 +142,7 @@ func BenchmarkDecide(b *testing.B) {
 			for range goroutines {
 				wg.Go(func() {
 					for left.Add(-1) >= 0 {
-						if err := r.Decide(context.Background(), benchDecision(int(next.Add(1))), day); err != nil {
+						if err := signIn(r, int(next.Add(1))); err != nil {
 							b.Error(err)
 							return
 						}

@@ -29,8 +29,8 @@ func (r *Records) Decide(ctx context.Context, d posture.Decision, claimUntil tim
 	return r.decide(ctx, d, claimUntil)
 }
 
-// decide records the decision, claims its request if it has one, and does the
-// operations that go with it, which must be conditions that a key is absent.
+// decide is Decide together with operations, each on condition that its key is
+// absent.
 func (r *Records) decide(ctx context.Context, d posture.Decision, claimUntil time.Time, with ...Op) error {
 	if d.ID == "" || len(d.ID) > maxDecisionID {
 		return fmt.Errorf("decision ID %q does not have 1 to %d bytes", d.ID, maxDecisionID)

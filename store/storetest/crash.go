@@ -31,11 +31,14 @@ func Crash(t *testing.T, open func(dir string) (store.KV, error)) {
 		victim(t, open, writeForEver)
 	case "import":
 		victim(t, open, importRows)
+	case "grant":
+		victim(t, open, redeemForEver)
 	default:
 		t.Fatalf("%s=%q", crashPart, part)
 	}
 	t.Run("Commits", func(t *testing.T) { crashCommits(t, open) })
 	t.Run("Import", func(t *testing.T) { crashImport(t, open) })
+	t.Run("Grants", func(t *testing.T) { crashGrants(t, open) })
 }
 
 // victim is the life of the process that will be killed.

@@ -89,13 +89,17 @@ func testOddDecisions(t *testing.T, r *store.Records) {
 	for _, spoil := range []func(d *posture.Decision){
 		func(d *posture.Decision) { d.ID = "" },
 		func(d *posture.Decision) { d.ID = strings.Repeat("z", 65) },
-		func(d *posture.Decision) { d.RequestID = "" },
 	} {
 		d := newDecision(2000)
 		spoil(&d)
 		if err := r.Decide(t.Context(), d, day); err == nil {
-			t.Errorf("decision %q on request %q was recorded", d.ID, d.RequestID)
+			t.Errorf("decision %q was recorded", d.ID)
 		}
+	}
+	for _, id := range []string{"unsigned-1", "unsigned-2"} { // without a request ID nothing is claimed
+		d := newDecision(2001)
+		d.ID, d.RequestID = id, ""
+		decide(t, r, d)
 	}
 }
 
@@ -183,62 +187,5 @@ func testSweep(t *testing.T, kv store.KV) {
 	wantErr(t, "replay of the late one", replay(old), posture.ErrReplayed)
 	if all, err := r.Decisions(ctx, "", 1000); err != nil || len(all) != old+1 {
 		t.Errorf("sweeping left %d of %d decisions: %v", len(all), old+1, err)
-	}
-}
-
-func testRelyingParties(t *testing.T, kv store.KV) {
-	r, ctx := store.New(kv), t.Context()
-	acme := store.RelyingParty{
-		Name: "acme", EntityID: "https://acme.okta.com/saml2?a=b/c", Metadata: []byte("<EntityDescriptor/>\x00\xff"), Policy: "default",
-		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", Encrypt: true, AllowSHA1: true, AddedAt: day,
-	}
-	_, err := r.RelyingParty(ctx, "acme")
-	wantErr(t, "name that is not there", err, posture.ErrNoRelyingParty)
-	_, _, err = r.RelyingPartyByEntity(ctx, acme.EntityID)
-	wantErr(t, "entity that is not there", err, posture.ErrNoRelyingParty)
-	wantErr(t, "remove nobody", r.RemoveRelyingParty(ctx, "acme"), posture.ErrNoRelyingParty)
-
-	if err := r.AddRelyingParty(ctx, acme); err != nil {
-		t.Fatal(err)
-	}
-	got, err := r.RelyingParty(ctx, "acme")
-	byEntity, rev, err2 := r.RelyingPartyByEntity(ctx, acme.EntityID)
-	if err != nil || err2 != nil || !reflect.DeepEqual(got, acme) || !reflect.DeepEqual(byEntity, acme) {
-		t.Errorf("stored %+v, by name %+v (%v), by entity %+v (%v)", acme, got, err, byEntity, err2)
-	}
-	for _, spoil := range []func(p *store.RelyingParty){
-		func(p *store.RelyingParty) { p.EntityID = "https://other" },
-		func(p *store.RelyingParty) { p.Name = "other" },
-		func(p *store.RelyingParty) {},
-	} {
-		p := acme
-		spoil(&p)
-		wantErr(t, fmt.Sprintf("add %q with %q", p.Name, p.EntityID), r.AddRelyingParty(ctx, p), posture.ErrExists)
-	}
-	for _, p := range []store.RelyingParty{{EntityID: "x"}, {Name: "x"}, {Name: "\xff", EntityID: "x"}} {
-		if err := r.AddRelyingParty(ctx, p); err == nil {
-			t.Errorf("%+v was added", p)
-		}
-	}
-
-	if err := r.RemoveRelyingParty(ctx, "acme"); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = r.RelyingPartyByEntity(ctx, acme.EntityID)
-	wantErr(t, "entity that was removed", err, posture.ErrNoRelyingParty)
-	if err := r.AddRelyingParty(ctx, acme); err != nil {
-		t.Fatal(err)
-	}
-	if _, again, err := r.RelyingPartyByEntity(ctx, acme.EntityID); err != nil || again == rev {
-		t.Errorf("made anew with the same revision %d: %v", rev, err)
-	}
-	for i := range 150 { // more than a page
-		if err := r.AddRelyingParty(ctx, store.RelyingParty{Name: fmt.Sprintf("p%03d", i), EntityID: fmt.Sprint(i)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	all, err := r.RelyingParties(ctx)
-	if err != nil || len(all) != 151 || all[0].Name != "acme" || all[150].Name != "p149" {
-		t.Errorf("%d relying parties: %v", len(all), err)
 	}
 }
