@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +83,7 @@ func (r *Records) UpdateGrant(ctx context.Context, id string, change func(value 
 		}
 		var next []byte
 		var once *posture.Claim
-		next, once, refusal = change(bytes.Clone(e.Value))
+		next, once, refusal = change(e.Value)
 		var ops []Op
 		if next != nil {
 			ops = append(ops, Op{Kind: Put, Key: e.Key, Value: next, Rev: e.Rev})
