@@ -211,7 +211,7 @@ type ring struct {
 
 func (r *ring) Published() []*certs.SigningKey { return slices.Clone(r.keys) }
 
-func (r *ring) Rotate(time.Time) (*certs.SigningKey, error) {
+func (r *ring) Rotate(time.Time, bool) (*certs.SigningKey, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -220,7 +220,7 @@ func (r *ring) Rotate(time.Time) (*certs.SigningKey, error) {
 	return next, nil
 }
 
-func (r *ring) Activate(id string) error {
+func (r *ring) Activate(id string, _ time.Time, _ bool) error {
 	if r.keys[0].ID == id {
 		return r.err
 	}

@@ -12,8 +12,8 @@ import (
 // Keyring is certs.Keyring.
 type Keyring interface {
 	Published() []*certs.SigningKey
-	Rotate(now time.Time) (*certs.SigningKey, error)
-	Activate(id string) error
+	Rotate(now time.Time, force bool) (*certs.SigningKey, error)
+	Activate(id string, now time.Time, force bool) error
 }
 
 // Keys lists and rotates the signing keys. There is no way to get a private
@@ -61,7 +61,7 @@ func (h *Keys) rotate(w http.ResponseWriter, _ *http.Request) error {
 				Public: fmt.Sprintf("The key %q is next already; activate it first.", k.ID)}
 		}
 	}
-	next, err := ring.Rotate(h.Now())
+	next, err := ring.Rotate(h.Now(), true)
 	if err != nil {
 		return fmt.Errorf("rotate keys: %w", err)
 	}
@@ -76,7 +76,7 @@ func (h *Keys) activate(w http.ResponseWriter, r *http.Request) error {
 		if k.ID != id {
 			continue
 		}
-		if err := ring.Activate(id); err != nil {
+		if err := ring.Activate(id, h.Now(), true); err != nil {
 			return fmt.Errorf("activate key: %w", err)
 		}
 		return h.answer(w, http.StatusOK, ring)

@@ -1,5 +1,5 @@
-// Package certs holds every key and certificate of a provider: the RSA keys
-// that sign answers and their rotation, the built-in authority that issues
+// Package certs holds every key and certificate of a provider: the RSA and P-256
+// keys that sign answers and their rotation, the built-in authority that issues
 // device certificates, the verification of the certificates that devices
 // present, and the TLS configuration of the public listener.
 //

@@ -24,10 +24,10 @@ func crashAt(n int) disk {
 // eachCrash runs act on a copy of the ring with a crash before its first,
 // second, ... step, until it runs through, and then opens the ring as a
 // restart would.
-func eachCrash(t *testing.T, dir string, act func(*Keyring) error, check func(t *testing.T, after *Keyring)) {
+func eachCrash(t *testing.T, dir, algorithm string, act func(*Keyring) error, check func(t *testing.T, after *Keyring)) {
 	t.Helper()
 	for n := 1; ; n++ {
-		k, err := OpenKeyring(copyRing(t, dir))
+		k, err := OpenKeyring(copyRing(t, dir), algorithm)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,7 @@ func eachCrash(t *testing.T, dir string, act func(*Keyring) error, check func(t 
 		if err != nil && !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
-		after, errOpen := OpenKeyring(k.dir)
+		after, errOpen := OpenKeyring(k.dir, k.algorithm)
 		if errOpen != nil {
 			t.Fatalf("crash before step %d: %v", n, errOpen)
 		}
@@ -57,7 +57,7 @@ func eachCrash(t *testing.T, dir string, act func(*Keyring) error, check func(t 
 func goesOn(t *testing.T, k *Keyring) {
 	t.Helper()
 	if other := k.ring.Load().other(); other == nil || other.State == StatePrevious {
-		if _, err := k.Rotate(testNow); err != nil {
+		if _, err := k.Rotate(testNow, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func goesOn(t *testing.T, k *Keyring) {
 		t.Fatalf("rotated to %s", states(k))
 	}
 	old := k.Signing().ID
-	if err := k.Activate(next.ID); err != nil {
+	if err := k.Activate(next.ID, testNow, true); err != nil {
 		t.Fatal(err)
 	}
 	wantStates(t, k, next.ID+"=signing "+old+"=previous")
@@ -87,19 +87,20 @@ func oneOf(t *testing.T, got string, want ...string) {
 	t.Errorf("ring is %q, want one of %q", got, want)
 }
 
-func TestCrashInCreate(t *testing.T) {
-	t.Parallel()
+func TestCrashInCreate(t *testing.T) { eachKind(t, testCrashInCreate) }
+
+func testCrashInCreate(t *testing.T, kind Kind) {
 	for n := 1; ; n++ {
-		k := &Keyring{dir: filepath.Join(t.TempDir(), "keys"), slots: newSlots(), disk: crashAt(n)}
-		err := k.create("posture.example.com", 2048, testNow)
+		k := &Keyring{dir: filepath.Join(t.TempDir(), "keys"), algorithm: kind.Algorithm, slots: newSlots(), disk: crashAt(n)}
+		err := k.create("posture.example.com", kind, testNow)
 		if err != nil && !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
-		after, errOpen := OpenKeyring(k.dir)
+		after, errOpen := OpenKeyring(k.dir, k.algorithm)
 		if errOpen != nil {
 			// Nothing was made yet: making it again must work.
 			wantError(t, errOpen, nil, "there is no signing key")
-			if after, errOpen = CreateKeyring(k.dir, "posture.example.com", 2048, testNow); errOpen != nil {
+			if after, errOpen = CreateKeyring(k.dir, "posture.example.com", kind, testNow); errOpen != nil {
 				t.Fatalf("crash before step %d: %v", n, errOpen)
 			}
 		}
@@ -113,13 +114,14 @@ func TestCrashInCreate(t *testing.T) {
 	}
 }
 
-func TestCrashInRotate(t *testing.T) {
-	t.Parallel()
-	k := newTestRing(t)
-	a := k.Signing().ID
-	rotate := func(k *Keyring) error { _, err := k.Rotate(testNow); return err }
+func TestCrashInRotate(t *testing.T) { eachKind(t, testCrashInRotate) }
 
-	eachCrash(t, k.dir, rotate, func(t *testing.T, after *Keyring) {
+func testCrashInRotate(t *testing.T, kind Kind) {
+	k := newTestRing(t, kind)
+	a := k.Signing().ID
+	rotate := func(k *Keyring) error { _, err := k.Rotate(testNow, true); return err }
+
+	eachCrash(t, k.dir, k.algorithm, rotate, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), a+"=signing", a+"=signing *")
 		goesOn(t, after)
 	})
@@ -128,20 +130,20 @@ func TestCrashInRotate(t *testing.T) {
 	if err := os.Remove(filepath.Join(unsaid, rolesFile)); err != nil {
 		t.Fatal(err)
 	}
-	eachCrash(t, unsaid, rotate, func(t *testing.T, after *Keyring) {
+	eachCrash(t, unsaid, k.algorithm, rotate, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), a+"=signing", a+"=signing *")
 		goesOn(t, after)
 	})
 
-	next, err := k.Rotate(testNow)
+	next, err := k.Rotate(testNow, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := next.ID
-	if err := k.Activate(b); err != nil {
+	if err := k.Activate(b, testNow, true); err != nil {
 		t.Fatal(err)
 	}
-	eachCrash(t, k.dir, rotate, func(t *testing.T, after *Keyring) {
+	eachCrash(t, k.dir, k.algorithm, rotate, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), b+"=signing "+a+"=previous", b+"=signing", b+"=signing *")
 		if key := after.ring.Load().find(a); key != nil && key.State != StatePrevious {
 			t.Errorf("the previous key became %s", key.State)
@@ -150,23 +152,24 @@ func TestCrashInRotate(t *testing.T) {
 	})
 }
 
-func TestCrashInActivate(t *testing.T) {
-	t.Parallel()
-	k := newTestRing(t)
+func TestCrashInActivate(t *testing.T) { eachKind(t, testCrashInActivate) }
+
+func testCrashInActivate(t *testing.T, kind Kind) {
+	k := newTestRing(t, kind)
 	a := k.Signing().ID
-	next, err := k.Rotate(testNow)
+	next, err := k.Rotate(testNow, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := next.ID
-	eachCrash(t, k.dir, func(k *Keyring) error { return k.Activate(b) }, func(t *testing.T, after *Keyring) {
+	eachCrash(t, k.dir, k.algorithm, func(k *Keyring) error { return k.Activate(b, testNow, true) }, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), a+"=signing "+b+"=next", b+"=signing "+a+"=previous")
 		goesOn(t, after)
 	})
-	if err := k.Activate(b); err != nil {
+	if err := k.Activate(b, testNow, true); err != nil {
 		t.Fatal(err)
 	}
-	eachCrash(t, k.dir, func(k *Keyring) error { return k.Activate(a) }, func(t *testing.T, after *Keyring) {
+	eachCrash(t, k.dir, k.algorithm, func(k *Keyring) error { return k.Activate(a, testNow, true) }, func(t *testing.T, after *Keyring) {
 		oneOf(t, states(after), b+"=signing "+a+"=previous", a+"=signing "+b+"=previous")
 		goesOn(t, after)
 	})
@@ -175,15 +178,15 @@ func TestCrashInActivate(t *testing.T) {
 // What a crash left is private and goes with the next change.
 func TestLeftoversAreSwept(t *testing.T) {
 	t.Parallel()
-	k := newTestRing(t)
+	k := newTestRing(t, p256)
 	left := filepath.Join(k.dir, tempPrefix+"123")
 	if err := os.WriteFile(left, []byte("half a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenKeyring(k.dir); err != nil {
+	if _, err := OpenKeyring(k.dir, k.algorithm); err != nil {
 		t.Errorf("a leftover keeps the ring from opening: %v", err)
 	}
-	if _, err := k.Rotate(testNow); err != nil {
+	if _, err := k.Rotate(testNow, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {

@@ -3,11 +3,9 @@ package certs
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,10 +15,11 @@ import (
 // signature certificates for one identity provider.
 const maxKeys = 2
 
-// Keyring is the directory of signing keys:
+// Keyring is a directory of signing keys of one kind:
 //
 //	<id>.pem   one file a key: PKCS#8 private key and certificate, mode 0600
-//	signing    which key signs, and which one did before ("signing <id>", "previous <id>")
+//	signing    which key signs, which one did before, and when they changed:
+//	           "signing <id>", "previous <id>", "since <time>"
 //
 // A key that the file "signing" does not name is next. Every change is one
 // rename or one removal, so a crash leaves the ring as it was before or after a
@@ -30,26 +29,27 @@ const maxKeys = 2
 // so earlier is noticed: the next change here is refused until the ring is
 // opened anew.
 type Keyring struct {
-	dir   string
-	slots slots
-	disk  disk
+	dir       string
+	algorithm string
+	slots     slots
+	disk      disk
 
 	mu   sync.Mutex // held by changes
 	ring atomic.Pointer[ring]
 }
 
 // CreateKeyring makes dir, which must be empty or missing, with one signing key
-// of that many bits. The common name, the issuer's host, stands in the
-// certificates of this key and of those that follow it.
-func CreateKeyring(dir, commonName string, bits int, now time.Time) (*Keyring, error) {
-	k := &Keyring{dir: dir, slots: newSlots()}
-	if err := k.create(commonName, bits, now); err != nil {
+// of that kind. The common name, the issuer's host, stands in the certificates
+// of this key and of those that follow it.
+func CreateKeyring(dir, commonName string, kind Kind, now time.Time) (*Keyring, error) {
+	k := &Keyring{dir: dir, algorithm: kind.Algorithm, slots: newSlots()}
+	if err := k.create(commonName, kind, now); err != nil {
 		return nil, fmt.Errorf("create keys in %q: %w", dir, err)
 	}
 	return k, nil
 }
 
-func (k *Keyring) create(commonName string, bits int, now time.Time) error {
+func (k *Keyring) create(commonName string, kind Kind, now time.Time) error {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (k *Keyring) create(commonName string, bits int, now time.Time) error {
 	if len(entries) > 0 {
 		return fmt.Errorf("the directory is not empty: it holds %q", entries[0].Name())
 	}
-	id, file, err := generateKey(commonName, bits, now)
+	id, file, err := generateKey(commonName, kind, now)
 	if err != nil {
 		return err
 	}
@@ -80,19 +80,20 @@ func (k *Keyring) create(commonName string, bits int, now time.Time) error {
 	return k.load()
 }
 
-// OpenKeyring reads the keys in dir. Its error names every fault.
-func OpenKeyring(dir string) (*Keyring, error) {
-	return open(dir, newSlots())
+// OpenKeyring reads the keys in dir, all of which must be for that algorithm
+// (RS256 or ES256). Its error names every fault.
+func OpenKeyring(dir, algorithm string) (*Keyring, error) {
+	return open(dir, algorithm, newSlots())
 }
 
-// Reopen reads the keys in dir as OpenKeyring does, for a reload: the new ring
-// shares the limit on concurrent signatures with this one.
+// Reopen reads keys for the same algorithm in dir as OpenKeyring does, for a
+// reload: the new ring shares the limit on concurrent signatures with this one.
 func (k *Keyring) Reopen(dir string) (*Keyring, error) {
-	return open(dir, k.slots)
+	return open(dir, k.algorithm, k.slots)
 }
 
-func open(dir string, s slots) (*Keyring, error) {
-	k := &Keyring{dir: dir, slots: s}
+func open(dir, algorithm string, s slots) (*Keyring, error) {
+	k := &Keyring{dir: dir, algorithm: algorithm, slots: s}
 	if err := k.load(); err != nil {
 		return nil, fmt.Errorf("open keys in %q: %w", dir, err)
 	}
@@ -106,18 +107,22 @@ func (k *Keyring) Signing() *SigningKey { return k.ring.Load().keys[0] }
 // signing one first.
 func (k *Keyring) Published() []*SigningKey { return slices.Clone(k.ring.Load().keys) }
 
-// Rotate adds a next key, like the signing one in name and size: published, not
-// yet signing. A previous key is dropped to make room. Once every relying party
-// holds its certificate, Activate makes it sign.
-func (k *Keyring) Rotate(now time.Time) (*SigningKey, error) {
+// Rotate adds a next key, like the signing one in name, kind and size:
+// published, not yet signing. A previous key is dropped to make room. Once every
+// relying party holds its certificate, Activate makes it sign. The error is a
+// *TooSoon, unless forced, while relying parties may need the previous key.
+func (k *Keyring) Rotate(now time.Time, force bool) (*SigningKey, error) {
 	var id string
 	err := k.change(func(r *ring) error {
 		other := r.other()
 		if other != nil && other.State == StateNext {
 			return fmt.Errorf("key %q is next already: activate it first", other.ID)
 		}
+		if until := r.neededUntil(); !force && now.Before(until) {
+			return &TooSoon{Key: other.ID, State: other.State, Until: until}
+		}
 		signing := r.keys[0]
-		next, file, err := generateKey(signing.Certificate.Subject.CommonName, signing.bits(), now)
+		next, file, err := generateKey(signing.Certificate.Subject.CommonName, signing.kind(), now)
 		if err != nil {
 			return err
 		}
@@ -155,17 +160,23 @@ func (k *Keyring) stage(r *ring, id string, file []byte) error {
 
 // Activate makes the key of that ID sign: the next one, or the previous one
 // again. The one that signed until now becomes previous and stays published.
-// It does nothing if the key signs already.
-func (k *Keyring) Activate(id string) error {
+// It does nothing if the key signs already. The error is a *TooSoon, unless
+// forced, while relying parties may not know a next key.
+func (k *Keyring) Activate(id string, now time.Time, force bool) error {
 	err := k.change(func(r *ring) error {
-		if r.find(id) == nil {
+		key := r.find(id)
+		if key == nil {
 			return fmt.Errorf("there is no key %q", id)
 		}
 		signing := r.keys[0].ID
 		if id == signing {
 			return nil
 		}
-		return k.disk.write(k.rolesPath(), roles{signing: id, previous: signing}.encode(), privateMode)
+		if until := key.unknownUntil(); !force && now.Before(until) {
+			return &TooSoon{Key: id, State: key.State, Until: until}
+		}
+		named := roles{signing: id, previous: signing, since: now.UTC().Truncate(time.Second)}
+		return k.disk.write(k.rolesPath(), named.encode(), privateMode)
 	})
 	if err != nil {
 		return fmt.Errorf("activate a key in %q: %w", k.dir, err)
@@ -178,7 +189,7 @@ func (k *Keyring) Activate(id string) error {
 func (k *Keyring) change(step func(r *ring) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r, err := readRing(k.dir, k.slots)
+	r, err := readRing(k.dir, k.algorithm, k.slots)
 	if err != nil {
 		return err
 	}
@@ -193,7 +204,7 @@ func (k *Keyring) change(step func(r *ring) error) error {
 
 // load takes over the ring that is on disk, if it is whole.
 func (k *Keyring) load() error {
-	r, err := readRing(k.dir, k.slots)
+	r, err := readRing(k.dir, k.algorithm, k.slots)
 	if err != nil {
 		return err
 	}
@@ -203,74 +214,3 @@ func (k *Keyring) load() error {
 
 func (k *Keyring) keyPath(id string) string { return filepath.Join(k.dir, id+keySuffix) }
 func (k *Keyring) rolesPath() string        { return filepath.Join(k.dir, rolesFile) }
-
-const (
-	keySuffix = ".pem"
-	rolesFile = "signing"
-)
-
-// readRing reads the directory, with every fault in the error.
-func readRing(dir string, s slots) (*ring, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var faults []error
-	var keys []*SigningKey
-	var named *roles
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), tempPrefix):
-			// An interrupted write; the next change removes it.
-		case !e.Type().IsRegular():
-			faults = append(faults, fmt.Errorf("%q is not a regular file: only keys belong here", path))
-		case e.Name() == rolesFile:
-			named, err = readRoles(path)
-			faults = append(faults, err)
-		case filepath.Ext(e.Name()) == keySuffix:
-			key, err := readKey(path)
-			faults = append(faults, err)
-			if err == nil {
-				key.slots = s
-				keys = append(keys, key)
-			}
-		default:
-			faults = append(faults, fmt.Errorf("%q is a stray file: only keys belong here", path))
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	return arrange(keys, named)
-}
-
-func readKey(path string) (*SigningKey, error) {
-	data, err := readPrivate(path)
-	if err != nil {
-		return nil, err
-	}
-	key, err := parseKeyFile(data)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	if want := key.ID + keySuffix; filepath.Base(path) != want {
-		return nil, fmt.Errorf("%q: the key in it belongs into %q", path, want)
-	}
-	return key, nil
-}
-
-func readRoles(path string) (*roles, error) {
-	data, err := readPrivate(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	r, err := parseRoles(data)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
-	}
-	return &r, nil
-}

@@ -3,10 +3,14 @@ package certs
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,9 +20,25 @@ import (
 	"time"
 )
 
-func newTestRing(t testing.TB) *Keyring {
+var (
+	rsa2048 = Kind{Algorithm: RS256, Bits: 2048}
+	p256    = Kind{Algorithm: ES256}
+)
+
+// eachKind runs test for every kind of key.
+func eachKind(t *testing.T, test func(*testing.T, Kind)) {
+	t.Parallel()
+	for _, kind := range []Kind{rsa2048, p256} {
+		t.Run(kind.Algorithm, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
+	}
+}
+
+func newTestRing(t testing.TB, kind Kind) *Keyring {
 	t.Helper()
-	k, err := CreateKeyring(filepath.Join(t.TempDir(), "keys"), "posture.example.com", 2048, testNow)
+	k, err := CreateKeyring(filepath.Join(t.TempDir(), "keys"), "posture.example.com", kind, testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +59,7 @@ func wantStates(t *testing.T, k *Keyring, want string) {
 	if got := states(k); got != want {
 		t.Errorf("in memory: %s, want %s", got, want)
 	}
-	reopened, err := OpenKeyring(k.dir)
+	reopened, err := OpenKeyring(k.dir, k.algorithm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,20 +69,32 @@ func wantStates(t *testing.T, k *Keyring, want string) {
 }
 
 func verifies(key *SigningKey, digest, sig []byte) error {
-	return rsa.VerifyPKCS1v15(key.Certificate.PublicKey.(*rsa.PublicKey), crypto.SHA256, digest, sig)
+	pub, ok := key.Certificate.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return rsa.VerifyPKCS1v15(key.Certificate.PublicKey.(*rsa.PublicKey), crypto.SHA256, digest, sig)
+	}
+	if len(sig) != 64 {
+		return fmt.Errorf("signature of %d bytes", len(sig))
+	}
+	if !ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
+		return errors.New("bad signature")
+	}
+	return nil
 }
 
-func TestCreateKeyring(t *testing.T) {
-	t.Parallel()
-	k := newTestRing(t)
+func TestCreateKeyring(t *testing.T) { eachKind(t, testCreateKeyring) }
+
+func testCreateKeyring(t *testing.T, kind Kind) {
+	k := newTestRing(t, kind)
 	key := k.Signing()
 	wantStates(t, k, key.ID+"=signing")
 	c := key.Certificate
 	if err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil {
 		t.Errorf("not self-signed: %v", err)
 	}
-	if c.SignatureAlgorithm != x509.SHA256WithRSA || key.bits() != 2048 || c.Subject.CommonName != "posture.example.com" {
-		t.Errorf("certificate: %v, %d bits, %v", c.SignatureAlgorithm, key.bits(), c.Subject)
+	by := map[Kind]x509.SignatureAlgorithm{rsa2048: x509.SHA256WithRSA, p256: x509.ECDSAWithSHA256}[kind]
+	if c.SignatureAlgorithm != by || key.kind() != kind || key.Algorithm() != kind.Algorithm || c.Subject.CommonName != "posture.example.com" {
+		t.Errorf("certificate: %v, %v, %v", c.SignatureAlgorithm, key.kind(), c.Subject)
 	}
 	if c.IsCA || c.NotBefore.After(testNow) || !c.NotAfter.Equal(testNow.AddDate(10, 0, 0)) {
 		t.Errorf("authority %v, from %v to %v", c.IsCA, c.NotBefore, c.NotAfter)
@@ -97,37 +129,40 @@ func TestCreateKeyringRefuses(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		dir, name string
-		bits      int
+		kind      Kind
 		part      string
 	}{
-		{used, "a.example", 2048, `"note"`},
-		{t.TempDir(), "a.example", 1024, "1024 bits"},
-		{t.TempDir(), "a.example", 1 << 20, "1048576 bits"},
-		{t.TempDir(), "", 2048, "common name"},
+		{used, "a.example", rsa2048, `"note"`},
+		{t.TempDir(), "a.example", Kind{RS256, 1024}, "1024 bits"},
+		{t.TempDir(), "a.example", Kind{RS256, 1 << 20}, "1048576 bits"},
+		{t.TempDir(), "", p256, "common name"},
+		{t.TempDir(), "a.example", Kind{ES256, 2048}, `2048 bits for algorithm "ES256"`},
+		{t.TempDir(), "a.example", Kind{"ES384", 0}, `algorithm "ES384"`},
 	} {
-		_, err := CreateKeyring(tt.dir, tt.name, tt.bits, testNow)
+		_, err := CreateKeyring(tt.dir, tt.name, tt.kind, testNow)
 		wantError(t, err, nil, tt.part)
 	}
 }
 
-func TestRotation(t *testing.T) {
-	t.Parallel()
-	k := newTestRing(t)
+func TestRotation(t *testing.T) { eachKind(t, testRotation) }
+
+func testRotation(t *testing.T, kind Kind) {
+	k := newTestRing(t, kind)
 	a := k.Signing().ID
 
-	next, err := k.Rotate(testNow)
+	next, err := k.Rotate(testNow, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := next.ID
-	if next.State != StateNext || next.Certificate.Subject.CommonName != "posture.example.com" || next.bits() != 2048 {
+	if next.State != StateNext || next.Certificate.Subject.CommonName != "posture.example.com" || next.kind() != kind {
 		t.Errorf("next key: %+v", next)
 	}
 	wantStates(t, k, a+"=signing "+b+"=next")
 
-	_, err = k.Rotate(testNow)
+	_, err = k.Rotate(testNow, true)
 	wantError(t, err, nil, "activate it first")
-	wantError(t, k.Activate("0123456789abcdef"), nil, `no key "0123456789abcdef"`)
+	wantError(t, k.Activate("0123456789abcdef", testNow, true), nil, `no key "0123456789abcdef"`)
 	wantStates(t, k, a+"=signing "+b+"=next")
 
 	for _, step := range []struct{ id, want string }{
@@ -137,18 +172,18 @@ func TestRotation(t *testing.T) {
 		{a, a + "=signing " + b + "=previous"}, // back
 		{b, b + "=signing " + a + "=previous"},
 	} {
-		if err := k.Activate(step.id); err != nil {
+		if err := k.Activate(step.id, testNow, true); err != nil {
 			t.Fatal(err)
 		}
 		wantStates(t, k, step.want)
 	}
 
-	if next, err = k.Rotate(testNow); err != nil {
+	if next, err = k.Rotate(testNow, true); err != nil {
 		t.Fatal(err)
 	}
 	wantStates(t, k, b+"=signing "+next.ID+"=next")
-	wantError(t, k.Activate(a), nil, "there is no key")
-	if err := k.Activate(next.ID); err != nil {
+	wantError(t, k.Activate(a, testNow, true), nil, "there is no key")
+	if err := k.Activate(next.ID, testNow, true); err != nil {
 		t.Fatal(err)
 	}
 	wantStates(t, k, next.ID+"=signing "+b+"=previous")
@@ -156,30 +191,31 @@ func TestRotation(t *testing.T) {
 
 func TestRotateNoticesAnotherProcess(t *testing.T) {
 	t.Parallel()
-	k := newTestRing(t)
-	other, err := OpenKeyring(k.dir)
+	k := newTestRing(t, p256)
+	other, err := OpenKeyring(k.dir, k.algorithm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := other.Rotate(testNow)
+	next, err := other.Rotate(testNow, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, k.Activate(next.ID), nil, "another process")
+	wantError(t, k.Activate(next.ID, testNow, true), nil, "another process")
 	again, err := k.Reopen(k.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Activate(next.ID); err != nil {
+	if err := again.Activate(next.ID, testNow, true); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // Rotations while answers are signed: none may fail, and each signature is good
 // under the certificate of the key that made it.
-func TestRotationWhileSigning(t *testing.T) {
-	t.Parallel()
-	k := newTestRing(t)
+func TestRotationWhileSigning(t *testing.T) { eachKind(t, testRotationWhileSigning) }
+
+func testRotationWhileSigning(t *testing.T, kind Kind) {
+	k := newTestRing(t, kind)
 	digest := sha256.Sum256([]byte("answer"))
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -202,14 +238,14 @@ func TestRotationWhileSigning(t *testing.T) {
 		})
 	}
 	for range 3 {
-		next, err := k.Rotate(testNow)
+		next, err := k.Rotate(testNow, true)
 		if err != nil {
 			t.Error(err)
 			break
 		}
 		before := k.Signing().ID
 		for _, id := range []string{next.ID, before, next.ID} {
-			if err := k.Activate(id); err != nil {
+			if err := k.Activate(id, testNow, true); err != nil {
 				t.Error(err)
 			}
 		}
@@ -235,7 +271,7 @@ func (g gate) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 // Signatures at once are bounded across a reload, and who waits can give up.
 func TestSignWaitsForASlot(t *testing.T) {
 	t.Parallel()
-	first := newTestRing(t)
+	first := newTestRing(t, rsa2048)
 	second, err := first.Reopen(first.dir)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +305,7 @@ func TestSignWaitsForASlot(t *testing.T) {
 
 func TestSignRefuses(t *testing.T) {
 	t.Parallel()
-	key := newTestRing(t).Signing()
+	key := newTestRing(t, p256).Signing()
 	_, err := key.Sign(t.Context(), []byte("not a digest"))
 	wantError(t, err, nil, "12 bytes")
 	ctx, cancel := context.WithCancel(t.Context())

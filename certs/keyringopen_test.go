@@ -31,8 +31,8 @@ func pkcs8(key crypto.PrivateKey) *pem.Block {
 
 func TestOpenKeyringRefuses(t *testing.T) {
 	t.Parallel()
-	ring := newTestRing(t)
-	if _, err := ring.Rotate(testNow); err != nil {
+	ring := newTestRing(t, rsa2048)
+	if _, err := ring.Rotate(testNow, true); err != nil {
 		t.Fatal(err)
 	}
 	signing, next := ring.Signing().ID+".pem", ring.Published()[1].ID+".pem"
@@ -44,7 +44,7 @@ func TestOpenKeyringRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	third, thirdFile, err := generateKey("x", 2048, testNow)
+	third, thirdFile, err := generateKey("x", rsa2048, testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,20 +100,20 @@ func TestOpenKeyringRefuses(t *testing.T) {
 			if err := tt.spoil(dir); err != nil {
 				t.Fatal(err)
 			}
-			_, err := OpenKeyring(dir)
+			_, err := OpenKeyring(dir, RS256)
 			wantError(t, err, nil, tt.part)
 			wantError(t, err, nil, dir)
 		})
 	}
-	_, err = OpenKeyring(t.TempDir())
+	_, err = OpenKeyring(t.TempDir(), RS256)
 	wantError(t, err, nil, "there is no signing key")
-	_, err = OpenKeyring(filepath.Join(t.TempDir(), "none"))
+	_, err = OpenKeyring(filepath.Join(t.TempDir(), "none"), RS256)
 	wantError(t, err, os.ErrNotExist, "")
 }
 
 func TestOpenKeyringNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	ring := newTestRing(t)
+	ring := newTestRing(t, rsa2048)
 	err := errors.Join(
 		os.Chmod(filepath.Join(ring.dir, ring.Signing().ID+".pem"), 0o644),
 		os.WriteFile(filepath.Join(ring.dir, "note"), nil, 0o600),
@@ -121,7 +121,7 @@ func TestOpenKeyringNamesEveryFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = OpenKeyring(ring.dir)
+	_, err = OpenKeyring(ring.dir, RS256)
 	for _, part := range []string{"mode 0644", "note", "line 1"} {
 		wantError(t, err, nil, part)
 	}
@@ -146,14 +146,17 @@ func copyRing(t *testing.T, from string) string {
 }
 
 func FuzzOpenKeyring(f *testing.F) {
-	_, file, err := generateKey("posture.example.com", 2048, testNow)
-	if err != nil {
-		f.Fatal(err)
+	for _, kind := range []Kind{rsa2048, p256} {
+		_, file, err := generateKey("posture.example.com", kind, testNow)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+		f.Add(file[:len(file)/2])
+		f.Add(slices.Concat(file, file))
 	}
-	f.Add(file)
-	f.Add(file[:len(file)/2])
-	f.Add(slices.Concat(file, file))
 	f.Add([]byte("signing 0123456789abcdef\nprevious 1123456789abcdef\n"))
+	f.Add([]byte("signing 0123456789abcdef\nprevious 1123456789abcdef\nsince 2026-11-22T12:00:00Z\n"))
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if n, err := parseRoles(data); err == nil {
@@ -162,12 +165,14 @@ func FuzzOpenKeyring(f *testing.F) {
 				t.Fatalf("roles %+v came back as %+v, %v", n, again, err)
 			}
 		}
-		key, err := parseKeyFile(data)
-		if err != nil {
-			return
-		}
-		if !validKeyID(key.ID) || key.bits() < minRSABits || !samePublicKey(key.Certificate, key.signer) {
-			t.Fatalf("accepted %+v", key)
+		for _, algorithm := range []string{RS256, ES256} {
+			key, err := parseKeyFile(data, algorithm)
+			if err != nil {
+				continue
+			}
+			if !validKeyID(key.ID) || key.Algorithm() != algorithm || checkPublicKey(key.signer.Public()) != nil || !samePublicKey(key.Certificate, key.signer) {
+				t.Fatalf("accepted %+v", key)
+			}
 		}
 	})
 }

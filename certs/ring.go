@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ring is the keys at one time. It does not change.
 type ring struct {
 	keys     []*SigningKey // the signing one first
 	explicit bool          // the file "signing" is there
+	since    time.Time     // when the key that signs took over; zero: not known, or it was the first
 }
 
 // other returns the key that does not sign, or nil.
@@ -62,10 +64,13 @@ func arrange(keys []*SigningKey, named *roles) (*ring, error) {
 type roles struct {
 	signing  string // key ID
 	previous string // key ID; empty if none. It may be gone from the ring.
+	// since is when signing took over from previous, in UTC and whole seconds.
+	// Files from before there was a JWKS do not say it: zero.
+	since time.Time
 }
 
 func (n *roles) apply(keys []*SigningKey, explicit bool) (*ring, error) {
-	r := &ring{explicit: explicit}
+	r := &ring{explicit: explicit, since: n.since}
 	for _, k := range keys {
 		switch k.ID {
 		case n.signing:
@@ -90,6 +95,9 @@ func (n roles) encode() []byte {
 	if n.previous != "" {
 		s += "previous " + n.previous + "\n"
 	}
+	if !n.since.IsZero() {
+		s += "since " + stamp(n.since) + "\n"
+	}
 	return []byte(s)
 }
 
@@ -97,20 +105,39 @@ func parseRoles(data []byte) (roles, error) {
 	var n roles
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	for i, line := range lines {
-		word, id, _ := strings.Cut(line, " ")
-		if !validKeyID(id) {
-			return roles{}, fmt.Errorf("line %d: %q is not a word and a key ID", i+1, line)
-		}
+		word, value, _ := strings.Cut(line, " ")
+		var err error
 		switch {
 		case i == 0 && word == "signing":
-			n.signing = id
-		case i == 1 && word == "previous" && id != n.signing:
-			n.previous = id
+			n.signing, err = value, checkKeyID(value)
+		case i == 1 && word == "previous" && value != n.signing:
+			n.previous, err = value, checkKeyID(value)
+		case i == 2 && word == "since":
+			n.since, err = parseStamp(value)
 		default:
-			return roles{}, fmt.Errorf("line %d: %q is not expected there", i+1, line)
+			err = errors.New("it is not expected there")
+		}
+		if err != nil {
+			return roles{}, fmt.Errorf("line %d: %q: %w", i+1, line, err)
 		}
 	}
 	return n, nil
+}
+
+func checkKeyID(id string) error {
+	if !validKeyID(id) {
+		return errors.New("it names no key")
+	}
+	return nil
+}
+
+// parseStamp reads a time as stamp writes it.
+func parseStamp(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err == nil && stamp(t) != s {
+		err = errors.New("it is not written in UTC and whole seconds")
+	}
+	return t.UTC(), err
 }
 
 func validKeyID(id string) bool {

@@ -53,7 +53,7 @@ var signingKey = sync.OnceValues(func() (map[string][]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	keys := filepath.Join(dir, "keys")
-	if _, err := certs.CreateKeyring(keys, "posture.example.com", 2048, checkedAt); err != nil {
+	if _, err := certs.CreateKeyring(keys, "posture.example.com", certs.Kind{Algorithm: certs.RS256, Bits: 2048}, checkedAt); err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
@@ -160,7 +160,7 @@ func testParsers() Parsers {
 			}
 			return facts, nil
 		},
-		Keyring: func(dir string) error { _, err := certs.OpenKeyring(dir); return err },
+		Keyring: func(dir string) error { _, err := certs.OpenKeyring(dir, certs.RS256); return err },
 		Authority: func(certificate, key string) error {
 			_, err := certs.LoadAuthority(certificate, key)
 			return err

@@ -39,7 +39,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	g := &generation{config: c}
 	var err error
 	if former == nil {
-		g.keyring, err = certs.OpenKeyring(c.Signing.Keys)
+		g.keyring, err = certs.OpenKeyring(c.Signing.Keys, certs.RS256)
 	} else {
 		g.keyring, err = former.keyring.Reopen(c.Signing.Keys)
 	}
@@ -197,7 +197,7 @@ func parsers() Parsers {
 	return Parsers{
 		Metadata: samlMetadata,
 		Keyring: func(dir string) error {
-			_, err := certs.OpenKeyring(dir)
+			_, err := certs.OpenKeyring(dir, certs.RS256)
 			return err
 		},
 		Authority: func(certificate, key string) error {

@@ -60,7 +60,7 @@ func initialize(c *initCommand, now time.Time) ([][2]string, error) {
 	if err := makeEmpty(c.Data); err != nil {
 		return nil, err
 	}
-	if _, err := certs.CreateKeyring(config.Signing.Keys, config.IssuerHost(), rsaBits, now); err != nil {
+	if _, err := certs.CreateKeyring(config.Signing.Keys, config.IssuerHost(), certs.Kind{Algorithm: certs.RS256, Bits: rsaBits}, now); err != nil {
 		return nil, err
 	}
 	authority := config.Devices.Authority
