@@ -1,6 +1,13 @@
 package oidc
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -46,4 +53,69 @@ type Provider struct {
 type Parameter struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
+}
+
+// NewSecret makes a client secret: 32 random bytes in base64url, which no
+// encoding on the way changes.
+func NewSecret() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// HashSecret is what is kept of a client secret.
+func HashSecret(secret string) [32]byte { return sha256.Sum256([]byte(secret)) }
+
+const maxRedirectURI = 2 << 10
+
+// CheckRedirectURI says why a URI cannot be registered, or nil. It must be
+// absolute, without fragment (RFC 6749 section 3.1.2), and https; http only to
+// the machine that the browser runs on (RFC 8252 section 7.3, RFC 9700 section 2.1).
+func CheckRedirectURI(uri string) error {
+	if len(uri) > maxRedirectURI {
+		return fmt.Errorf("redirect URI is %d bytes long, at most %d are allowed", len(uri), maxRedirectURI)
+	}
+	for _, r := range uri {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\\\"<>^`{|}", r) {
+			return fmt.Errorf("redirect URI %q: %q must be percent-encoded", uri, r)
+		}
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return fmt.Errorf("redirect URI: %w", err)
+	}
+	fault := ""
+	switch host := u.Hostname(); {
+	case host == "":
+		fault = "is not absolute"
+	case u.Scheme == "http" && host != "127.0.0.1" && host != "::1" && host != "localhost":
+		fault = "is http, and not on the browser's own machine"
+	case u.Scheme != "https" && u.Scheme != "http":
+		fault = "is not https"
+	case u.User != nil:
+		fault = "names a user"
+	case strings.Contains(uri, "#"):
+		fault = "has a fragment"
+	case strings.Contains(uri, "*"):
+		fault = "has a wildcard: it is compared exactly"
+	}
+	if fault != "" {
+		return fmt.Errorf("redirect URI %q %s", uri, fault)
+	}
+	return checkRedirectQuery(u.RawQuery)
+}
+
+// checkRedirectQuery refuses what the answer adds: a parameter given twice is
+// read by each client as it likes.
+func checkRedirectQuery(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return fmt.Errorf("redirect URI's query: %w", err)
+	}
+	for _, name := range [...]string{"code", "state", "iss", "error", "error_description"} {
+		if values.Has(name) {
+			return errors.New("redirect URI has the parameter " + name + ", which the answer adds")
+		}
+	}
+	return nil
 }

@@ -1,5 +1,7 @@
 package oidc
 
+import "fmt"
+
 // BadRequest is a request that must be answered to the browser alone: client or
 // redirect URI cannot be believed, so nobody else may be told (RFC 6749 section
 // 4.1.2.1).
@@ -51,3 +53,13 @@ const (
 	UnsupportedGrantType           = "unsupported_grant_type"
 	InvalidToken                   = "invalid_token"
 )
+
+// bad makes a BadRequest.
+func bad(reason, format string, args ...any) *BadRequest {
+	return &BadRequest{Reason: reason, Err: fmt.Errorf(format, args...)}
+}
+
+// refuse makes an Error of fixed words. The reason is for the log.
+func refuse(code, reason, description string) *Error {
+	return &Error{Code: code, Description: description, Reason: reason}
+}

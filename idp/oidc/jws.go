@@ -1,0 +1,131 @@
+package oidc
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	maxHeader = 4 << 10 // encoded
+	// maxTries bounds the keys that one signature is tried with: each may cost a
+	// millisecond, and anybody can make us try.
+	maxTries = 4
+)
+
+// verifier says whose signature on a compact JWS is believed (RFC 7515). The key
+// never comes from the JWS.
+type verifier struct {
+	algs    []jose.SignatureAlgorithm
+	keys    *jose.JSONWebKeySet // for all but HS
+	secrets [][]byte            // for HS
+	types   []string            // of the typ header, in lower case; absent will do
+}
+
+// open gives the payload of a JWS with a good signature.
+func (v *verifier) open(token string) ([]byte, *BadRequest) {
+	if fault := v.checkHeader(token); fault != nil {
+		return nil, fault
+	}
+	jws, err := jose.ParseSignedCompact(token, v.algs)
+	if unexpected := (*jose.ErrUnexpectedSignatureAlgorithm)(nil); errors.As(err, &unexpected) {
+		return nil, bad("algorithm", "alg is %.40q", unexpected.Got)
+	} else if err != nil {
+		return nil, bad("malformed", "%w", err)
+	}
+	header := jws.Signatures[0].Protected
+	keys, fault := v.candidates(header.Algorithm, header.KeyID)
+	if fault != nil {
+		return nil, fault
+	}
+	for _, key := range keys {
+		if payload, err := jws.Verify(key); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, bad("signature", "no key of the client verifies it, of %d that fit", len(keys))
+}
+
+// checkHeader refuses, before anything is made of it, a header that brings its
+// own key or wants to be understood in a way of its own (RFC 7515 sections 4.1.2,
+// 4.1.3, 4.1.5, 4.1.6 and 4.1.11, RFC 7797, RFC 7516 section 4.1.3).
+func (v *verifier) checkHeader(token string) *BadRequest {
+	encoded, _, _ := strings.Cut(token, ".")
+	if len(encoded) > maxHeader {
+		return bad("too_large", "header is %d bytes, at most %d are read", len(encoded), maxHeader)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return bad("malformed", "header: %w", err)
+	}
+	header, err := readClaimSet(raw)
+	if err != nil {
+		return bad("malformed", "header: %w", err)
+	}
+	for _, name := range [...]string{"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"} {
+		if _, ok := header[name]; ok {
+			return bad("header", "header has %s", name)
+		}
+	}
+	if _, err := header.text("kid"); err != nil {
+		return bad("malformed", "header: %w", err)
+	}
+	typ, err := header.text("typ")
+	if err != nil {
+		return bad("malformed", "header: %w", err)
+	}
+	// RFC 7515 section 4.1.9: the prefix may be left out, and case does not matter.
+	if typ != "" && !slices.Contains(v.types, strings.TrimPrefix(strings.ToLower(typ), "application/")) {
+		return bad("type", "typ is %.40q", typ)
+	}
+	return nil
+}
+
+// candidates gives the keys that may have made a signature.
+func (v *verifier) candidates(alg, kid string) ([]any, *BadRequest) {
+	var keys []any
+	if strings.HasPrefix(alg, "HS") {
+		for _, s := range v.secrets {
+			keys = append(keys, s)
+		}
+	} else if v.keys != nil {
+		for i := range v.keys.Keys {
+			if k := &v.keys.Keys[i]; fits(k, alg) && (kid == "" || kid == k.KeyID) {
+				keys = append(keys, k.Key)
+			}
+		}
+	}
+	switch {
+	case len(keys) == 0:
+		return nil, bad("key_unknown", "client has no key %.80q for %s", kid, alg)
+	case len(keys) > maxTries:
+		return nil, bad("key_unnamed", "%d keys fit, and none is named", len(keys))
+	}
+	return keys, nil
+}
+
+// fits tells whether a key is for an algorithm (RFC 7518 section 3.1).
+func fits(k *jose.JSONWebKey, alg string) bool {
+	if k.Algorithm != "" && k.Algorithm != alg {
+		return false
+	}
+	switch key := k.Key.(type) {
+	case *rsa.PublicKey:
+		return strings.HasPrefix(alg, "RS") || strings.HasPrefix(alg, "PS")
+	case *ecdsa.PublicKey:
+		switch alg {
+		case "ES256":
+			return key.Params().BitSize == 256
+		case "ES384":
+			return key.Params().BitSize == 384
+		case "ES512":
+			return key.Params().BitSize == 521
+		}
+	}
+	return false
+}
