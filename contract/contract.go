@@ -23,7 +23,22 @@ const DeviceNotManaged = "DEVICE_NOT_MANAGED"
 
 // Attribute names under which Okta's application context arrives (as elements
 // of Extensions) and must be echoed verbatim (as attributes of the assertion).
+// With OpenID Connect they are names of parameters and of claims (Okta API,
+// OidcSettings.sendApplicationContext).
 const (
 	AppInstanceID = "OktaAppInstanceId"
 	AppName       = "OktaAppName"
 )
+
+// The other names of the application context, as parameters and as claims (Okta
+// guide "Add an external identity provider", OpenID Connect). Okta's documents
+// disagree, so a provider knows all four.
+const (
+	ClaimAppInstanceID = "app_instance_id"
+	ClaimAppName       = "app_name"
+)
+
+// ClaimDeviceContext is the claim of the ID token and of UserInfo that says what
+// the posture extension says in SAML: {"managed": bool, "compliant": bool,
+// "externalId": string} (Okta device posture data contract, OIDC).
+const ClaimDeviceContext = "device_context"

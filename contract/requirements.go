@@ -42,9 +42,9 @@ func Failed(findings []Finding) bool {
 	return false
 }
 
-// Requirements returns every requirement that ParsePosture checks, in the order
-// in which it checks them. Posture.Check checks those of them that a typed value
-// can break.
+// Requirements returns every requirement that ParsePosture, ParseIDToken and
+// Claims.CheckUserInfo check, in this order and in that in which they check them.
+// Posture.Check checks those of ParsePosture's that a typed value can break.
 func Requirements() []Requirement {
 	all := requirements
 	return all[:]
@@ -75,6 +75,33 @@ const (
 	compliantValue
 	factRepeated
 	attestationNamed
+
+	tokenJSON
+	tokenIssuer
+	tokenAudience
+	tokenNonce
+	tokenExpiry
+	tokenIssued
+	tokenAuthTime
+	tokenHash
+	tokenHashPresent
+	tokenSubject
+	tokenACR
+	tokenAMR
+	tokenAMRPresent
+	deviceContext
+	contextManaged
+	contextCompliant
+	contextCompliantPresent
+	contextID
+	contextIDPresent
+	appContext
+	appContextNames
+	userInfoJSON
+	userInfoSubject
+	userInfoContext
+	userInfoContextPresent
+	userInfoClaims
 	requirementCount
 )
 
@@ -82,6 +109,10 @@ const (
 	citeContract = "Okta device posture data contract"
 	citeSample   = "Okta device posture data contract, sample response"
 	citeSchema   = "Okta device posture data contract, device-posture.xsd"
+	citeOIDC     = "Okta device posture data contract, OIDC"
+	citeContext  = "Okta: Send Okta application context"
+	citeIDToken  = "OpenID Connect core 2"
+	citeVerify   = "OpenID Connect core 3.1.3.7"
 )
 
 var requirements = [requirementCount]Requirement{
@@ -131,6 +162,59 @@ var requirements = [requirementCount]Requirement{
 		"no two Facts have the same Name"},
 	attestationNamed: {"attestation-named", Must, citeContract,
 		"the Type of an Attestation is not empty"},
+
+	tokenJSON: {"token-json", Must, "RFC 7519 section 4; RFC 8259 section 4",
+		"the ID token's claims are one JSON object in UTF-8 in which no name stands twice"},
+	tokenIssuer: {"token-issuer", Must, citeVerify,
+		"iss is exactly the configured issuer"},
+	tokenAudience: {"token-audience", Must, citeVerify,
+		"aud is the client ID and nobody else; azp, if it is there, is the client ID as well"},
+	tokenNonce: {"token-nonce", Must, "Okta: fails without the nonce that was sent; " + citeVerify,
+		"nonce is the one that was sent"},
+	tokenExpiry: {"token-expiry", Must, citeVerify,
+		"exp is a number of seconds and has not come yet"},
+	tokenIssued: {"token-issued", Must, citeIDToken,
+		"iat is a number of seconds, past, and before exp"},
+	tokenAuthTime: {"token-auth-time", Must, citeIDToken + "; OpenID Connect core 3.1.2.1, max_age",
+		"auth_time, if it is there, is a number of seconds; when max_age was sent, it is there and not longer ago"},
+	tokenHash: {"token-hash", Must, "OpenID Connect core 3.1.3.6 and 3.1.3.8",
+		"at_hash, if it is there, is that of the access token"},
+	tokenHashPresent: {"token-hash-present", Should, "OpenID Connect core 3.1.3.6",
+		"at_hash is there"},
+	tokenSubject: {"token-subject", Must, citeIDToken,
+		"sub is a string of 1 to 255 printable ASCII characters"},
+	tokenACR: {"token-acr", Should, citeIDToken + "; " + citeContract,
+		"acr is " + DevicePosture},
+	tokenAMR: {"token-amr", Must, citeIDToken,
+		"amr, if it is there, is an array of strings"},
+	tokenAMRPresent: {"token-amr-present", Should, "Okta: claims sharing needs amr",
+		"amr is there"},
+	deviceContext: {"device-context", Must, citeOIDC,
+		ClaimDeviceContext + " is a JSON object"},
+	contextManaged: {"device-context-managed", Must, citeOIDC,
+		`managed is true or false, not the string "true" nor a number`},
+	contextCompliant: {"device-context-compliant", Must, citeOIDC,
+		`compliant, if it is there, is true or false, not the string "true" nor a number`},
+	contextCompliantPresent: {"device-context-compliant-present", Should, citeOIDC,
+		"compliant is there"},
+	contextID: {"device-context-id", Must, citeOIDC,
+		"externalId, if it is there, is a string that is not empty"},
+	contextIDPresent: {"device-context-id-present", Should, citeOIDC,
+		"a managed device has an externalId"},
+	appContext: {"token-app-context", Must, citeContext,
+		"each part of the application context that was sent is a claim of the same name and exactly the same value"},
+	appContextNames: {"token-app-context-names", Should, citeContext,
+		"whatever the parameters were called, the claims " + ClaimAppInstanceID + " and " + ClaimAppName + " are there as well"},
+	userInfoJSON: {"userinfo-json", Must, "OpenID Connect core 5.3.2; RFC 8259 section 4",
+		"UserInfo is one JSON object in UTF-8 in which no name stands twice"},
+	userInfoSubject: {"userinfo-subject", Must, "OpenID Connect core 5.3.2",
+		"sub of UserInfo is exactly that of the ID token"},
+	userInfoContext: {"userinfo-device-context", Must, citeOIDC + "; Okta reads ID token and UserInfo and does not say which wins",
+		ClaimDeviceContext + " of UserInfo, if it is there, is that of the ID token"},
+	userInfoContextPresent: {"userinfo-device-context-present", Should, citeOIDC,
+		ClaimDeviceContext + " is in UserInfo as well"},
+	userInfoClaims: {"userinfo-claims", Should, "Okta reads ID token and UserInfo and does not say which wins",
+		"what UserInfo and the ID token both claim is the same in both"},
 }
 
 // broken makes the finding that requirement r is broken.
