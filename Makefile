@@ -38,7 +38,7 @@ demo: ## four sign-ins against a simulated Okta, on loopback, until interrupted
 	go run ./cmd/gatepost demo
 
 clean: ## what build and test left
-	rm -rf bin
+	rm -rf bin .cache
 	go clean -testcache
 
 needs:
