@@ -130,8 +130,7 @@ func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
 	if s.request.SHA1Digest {
 		web.Annotate(ctx, slog.Bool("sha1_digest", true))
 	}
-	web.Annotate(ctx, slog.String("outcome", string(s.decision.Outcome)), slog.String("device", s.decision.DeviceID),
-		slog.String("verdict", string(s.decision.Reason)), slog.Bool("managed", s.decision.Managed), slog.Bool("compliant", s.decision.Compliant))
+	annotate(ctx, &s.decision)
 
 	key := s.Keys()
 	response, err := s.prepared.Sign(ctx, &saml.Signer{Key: key, Certificate: key.Certificate})

@@ -12,10 +12,6 @@ import (
 	"gatepost.dev/posture"
 )
 
-// deviceNotCompliant is the StatusMessage of a managed device that a relying
-// party wants refused; the contract names only the other one.
-const deviceNotCompliant = "DEVICE_NOT_COMPLIANT"
-
 // signIn is one request on its way to an answer.
 type signIn struct {
 	*SAML
@@ -36,20 +32,22 @@ func (s *signIn) answer(ctx context.Context, request *saml.Request, chain []*x50
 	if err != nil {
 		return unavailable(err)
 	}
-	verdict := who.verdict(s.rp.Policy, s.now)
-	s.decide(verdict, &who)
-
 	nameID, named := s.nameID(&who)
+	verdict := who.verdict(s.rp.Policy, s.now)
+	if s.rp.BindOwner {
+		verdict = posture.BindOwner(verdict, &who.device, nameID.Value)
+	}
+	s.decide(verdict, &who)
 	s.decision.Subject = nameID.Value
 	switch {
 	case !verdict.Managed && !s.rp.AssertUnmanaged:
-		return s.refuse(saml.StatusResponder, saml.StatusAuthnFailed, contract.DeviceNotManaged, verdict.Reason)
+		return s.refuse(saml.StatusResponder, saml.StatusAuthnFailed, deviceNotManaged, verdict.Reason)
 	case verdict.Managed && !verdict.Compliant && s.rp.RefuseNoncompliant:
 		return s.refuse(saml.StatusResponder, saml.StatusAuthnFailed, deviceNotCompliant, verdict.Reason)
 	case !named:
 		// Nobody was named and the inventory knows no owner: we do not invent a
 		// user (SAML core 3.2.2.2, UnknownPrincipal).
-		return s.refuse(saml.StatusResponder, saml.StatusUnknownPrincipal, "NO_SUBJECT", "")
+		return s.refuse(saml.StatusResponder, saml.StatusUnknownPrincipal, noSubject, "")
 	}
 	return s.assert(nameID, verdict, &who)
 }
