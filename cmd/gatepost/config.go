@@ -89,6 +89,11 @@ type Signing struct {
 	// Keys is the folder of the signing keys, one file a key, which
 	// `gatepost key rotate` adds to. Defaults to "keys".
 	Keys string `yaml:"keys"`
+
+	// ES256Keys is a second such folder, of P-256 keys, for the ID tokens of
+	// clients that ask for ES256; `gatepost key create --alg ES256` makes it.
+	// Without it there are no such tokens.
+	ES256Keys string `yaml:"es256_keys"`
 }
 
 // Devices says whose client certificates identify a device.

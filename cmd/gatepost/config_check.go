@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"gatepost.dev/certs"
 )
 
 // maxNamed is the largest file that is read, in bytes. (Metadata may be that
@@ -21,8 +23,8 @@ type Parsers struct {
 	// Metadata reads a service provider's SAML metadata.
 	Metadata func(data []byte, now time.Time) (MetadataFacts, error)
 
-	// Keyring opens the folder of signing keys.
-	Keyring func(dir string) error
+	// Keyring opens a folder of keys that sign by the algorithm.
+	Keyring func(dir, algorithm string) error
 
 	// Authority opens the device authority's certificate and key.
 	Authority func(certificate, key string) error
@@ -62,7 +64,8 @@ func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Tim
 	k := &checker{findings: f, ctx: ctx, parsers: p, now: now}
 	k.checkTLS(c)
 	k.checkStorage(c)
-	k.checkSigning(c)
+	k.checkKeyring("signing.keys", c.Signing.Keys, certs.RS256, "gatepost init")
+	k.checkKeyring("signing.es256_keys", c.Signing.ES256Keys, certs.ES256, "gatepost key create --alg ES256")
 	k.checkAuthorities(c)
 	k.checkMetadata(c)
 	if err := ctx.Err(); err != nil {
@@ -143,10 +146,9 @@ func (k *checker) checkStorage(c *Config) {
 	}
 }
 
-func (k *checker) checkSigning(c *Config) {
-	const path = "signing.keys"
-	dir := c.Signing.Keys
-	info, ok := k.stat(path, dir, "make it with `gatepost init`, or write the path of the folder")
+// checkKeyring opens a folder of keys that the command can make.
+func (k *checker) checkKeyring(path, dir, algorithm, command string) {
+	info, ok := k.stat(path, dir, "make it with `"+command+"`, or write the path of the folder")
 	if !ok {
 		return
 	}
@@ -154,8 +156,8 @@ func (k *checker) checkSigning(c *Config) {
 		k.add(path, quote(dir)+" is no folder", "write the path of the folder of keys")
 		return
 	}
-	if err := k.parsers.Keyring(dir); err != nil {
-		k.add(path, quote(dir)+": "+err.Error(), "make keys with `gatepost init`, or put the right ones there")
+	if err := k.parsers.Keyring(dir, algorithm); err != nil {
+		k.add(path, quote(dir)+": "+err.Error(), "make keys with `"+command+"`, or put the right ones there")
 	}
 }
 

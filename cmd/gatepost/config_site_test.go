@@ -90,6 +90,18 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// es256 configures a folder of P-256 keys, on line 7.
+func (s *site) es256(dir string) {
+	s.t.Helper()
+	s.replace("storage: bolt:gatepost.db\n", "storage: bolt:gatepost.db\nsigning: { es256_keys: "+dir+" }\n")
+}
+
+func (s *site) makeES256(dir string) {
+	s.t.Helper()
+	_, err := certs.CreateKeyring(s.path(dir), "posture.example.com", certs.Kind{Algorithm: certs.ES256}, checkedAt)
+	s.try(err)
+}
+
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *site) try(err error) {
@@ -160,7 +172,7 @@ func testParsers() Parsers {
 			}
 			return facts, nil
 		},
-		Keyring: func(dir string) error { _, err := certs.OpenKeyring(dir, certs.RS256); return err },
+		Keyring: func(dir, algorithm string) error { _, err := certs.OpenKeyring(dir, algorithm); return err },
 		Authority: func(certificate, key string) error {
 			_, err := certs.LoadAuthority(certificate, key)
 			return err

@@ -88,6 +88,7 @@ func (c *Config) resolve(dir string) {
 		c.Storage = storageBolt + path
 	}
 	abs(&c.Signing.Keys)
+	abs(&c.Signing.ES256Keys)
 	abs(&c.Devices.Authority.Certificate)
 	abs(&c.Devices.Authority.Key)
 	for i := range c.Devices.Authorities {

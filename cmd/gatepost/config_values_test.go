@@ -155,6 +155,9 @@ func checkAccepted(t *testing.T, c *Config) {
 		}
 	}
 	paths := []string{c.StorePath(), c.Signing.Keys, c.Devices.Authority.Certificate, c.Devices.Authority.Key}
+	if c.Signing.ES256Keys != "" {
+		paths = append(paths, c.Signing.ES256Keys)
+	}
 	for _, pair := range c.TLS {
 		paths = append(paths, pair.Cert, pair.Key)
 	}

@@ -24,7 +24,8 @@ import (
 // finish with the one they began with.
 type generation struct {
 	config    *Config
-	keyring   *certs.Keyring
+	keyring   *certs.Keyring // RSA: answers by SAML, and ID tokens
+	es256     *certs.Keyring // P-256: ID tokens; nil if none is configured
 	authority *certs.Authority
 	parties   *parties
 	sites     []certs.Site
@@ -36,15 +37,18 @@ type generation struct {
 // newGeneration opens what the configuration names. former is the generation
 // that it replaces, or nil.
 func newGeneration(ctx context.Context, c *Config, records *store.Records, former *generation, p process, options *web.Options) (*generation, error) {
+	if former == nil {
+		former = &generation{}
+	}
 	g := &generation{config: c}
 	var err error
-	if former == nil {
-		g.keyring, err = certs.OpenKeyring(c.Signing.Keys, certs.RS256)
-	} else {
-		g.keyring, err = former.keyring.Reopen(c.Signing.Keys)
-	}
-	if err != nil {
+	if g.keyring, err = openKeyring(former.keyring, c.Signing.Keys, certs.RS256); err != nil {
 		return nil, err
+	}
+	if c.Signing.ES256Keys != "" {
+		if g.es256, err = openKeyring(former.es256, c.Signing.ES256Keys, certs.ES256); err != nil {
+			return nil, err
+		}
 	}
 	if g.authority, err = certs.LoadAuthority(c.Devices.Authority.Certificate, c.Devices.Authority.Key); err != nil {
 		return nil, err
@@ -65,6 +69,14 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	g.mount(records, verifier, options)
 	g.admin = g.adminHandler(records, p, options)
 	return g, nil
+}
+
+// openKeyring opens a folder of keys, in place of a former ring if there is one.
+func openKeyring(former *certs.Keyring, dir, algorithm string) (*certs.Keyring, error) {
+	if former != nil {
+		return former.Reopen(dir)
+	}
+	return certs.OpenKeyring(dir, algorithm)
 }
 
 // newVerifier trusts the built-in authority and those of the configuration.
@@ -196,8 +208,8 @@ func samlMetadata(data []byte, now time.Time) (MetadataFacts, error) {
 func parsers() Parsers {
 	return Parsers{
 		Metadata: samlMetadata,
-		Keyring: func(dir string) error {
-			_, err := certs.OpenKeyring(dir, certs.RS256)
+		Keyring: func(dir, algorithm string) error {
+			_, err := certs.OpenKeyring(dir, algorithm)
 			return err
 		},
 		Authority: func(certificate, key string) error {
