@@ -3,7 +3,9 @@ package certs
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -40,6 +42,7 @@ func TestOpenKeyringRefuses(t *testing.T) {
 	certPEM := good[bytes.Index(good, []byte("-----BEGIN CERT")):]
 	keyPEM := good[:len(good)-len(certPEM)]
 	weak := must(rsa.GenerateKey(rand.Reader, 1024))
+	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +85,7 @@ func TestOpenKeyringRefuses(t *testing.T) {
 		{"another certificate", put(signing, slices.Concat(keyPEM, thirdFile[bytes.Index(thirdFile, []byte("-----BEGIN CERT")):])), "another key"},
 		{"weak", put(signing, slices.Concat(pemFile(pkcs8(weak)), certPEM)), "1024 bits"},
 		{"EC", put(signing, slices.Concat(pemFile(pkcs8(newECKey())), certPEM)), "not RSA"},
+		{"P-384", put(signing, slices.Concat(pemFile(pkcs8(p384)), certPEM)), "is P-384, not RSA"},
 		{"Ed25519", put(signing, slices.Concat(pemFile(pkcs8(edKey)), certPEM)), "not RSA"},
 		{"key damaged", put(signing, slices.Concat(pemFile(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}}), certPEM)), "read the private key"},
 		{"certificate damaged", put(signing, slices.Concat(keyPEM, pemFile(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}}))), "read the certificate"},
@@ -92,6 +96,9 @@ func TestOpenKeyringRefuses(t *testing.T) {
 		{"roles with a path", put("signing", []byte("signing ../../etc/passwd\n")), "line 1"},
 		{"roles, previous signs", put("signing", []byte("signing 0123456789abcdef\nprevious 0123456789abcdef\n")), "line 2"},
 		{"roles too long", put("signing", []byte("signing 0123456789abcdef\nprevious 1123456789abcdef\nx\n")), "line 3"},
+		{"roles since a local time", put("signing", []byte("signing 0123456789abcdef\nprevious 1123456789abcdef\nsince 2026-11-22T13:00:00+01:00\n")), "line 3"},
+		{"roles since no time", put("signing", []byte("signing 0123456789abcdef\nprevious 1123456789abcdef\nsince\n")), "line 3"},
+		{"roles since, without a previous", put("signing", []byte("signing 0123456789abcdef\nsince 2026-11-22T12:00:00Z\n")), "line 2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
