@@ -139,43 +139,50 @@ type Authority struct {
 	IDFrom string `yaml:"id_from"`
 }
 
-// RelyingParty is one Okta organisation that may ask.
+// RelyingParty is one Okta organisation that may ask, by SAML or by OpenID
+// Connect. One that asks by both is two relying parties.
 type RelyingParty struct {
 	// Name is how commands, decisions and logs call it: letters, digits, ".",
 	// "_" and "-", at most 64. Required.
 	Name string `yaml:"name"`
 
-	// SAML is what is known of it as a SAML service provider. Required.
+	// SAML is what is known of it as a SAML service provider. It or OIDC is
+	// required.
 	SAML SAML `yaml:"saml"`
+
+	// OIDC is what is known of it as an OpenID Connect client.
+	OIDC OIDC `yaml:"oidc"`
 
 	// Policy is the name of the policy that judges its devices. Defaults to
 	// "default".
 	Policy string `yaml:"policy"`
 
 	// Sign is which part of an answer is signed: both, assertion or response.
-	// Strict clients refuse either alone. Defaults to both.
+	// Strict clients refuse either alone. Defaults to both. SAML only.
 	Sign string `yaml:"sign"`
 
 	// Encrypt encrypts assertions to the key in the metadata. Defaults to
-	// false.
+	// false. SAML only.
 	Encrypt bool `yaml:"encrypt"`
 
 	// AllowSHA1Digests accepts requests whose signature has a SHA-1 digest, as
 	// Okta sent them until December 2025. The signature itself must be SHA-256
-	// or better all the same. Each use is logged. Defaults to false.
+	// or better all the same. Each use is logged. Defaults to false. SAML only.
 	AllowSHA1Digests bool `yaml:"allow_sha1_digests"`
 
 	// OnUnmanaged is the answer for a device that is not managed: refuse
-	// (AuthnFailed, DEVICE_NOT_MANAGED) or assert (Success with IsManaged
-	// false). Defaults to refuse.
+	// (AuthnFailed or access_denied, with DEVICE_NOT_MANAGED) or assert (Success
+	// with IsManaged false, or managed false). Defaults to refuse.
 	OnUnmanaged string `yaml:"on_unmanaged"`
 
 	// OnNoncompliant is the answer for a managed device that is not compliant:
-	// assert (Success with IsCompliant false) or refuse. Defaults to assert.
+	// assert (Success with IsCompliant false, or compliant false) or refuse.
+	// Defaults to assert.
 	OnNoncompliant string `yaml:"on_noncompliant"`
 
-	_ struct{} `yaml:"oidc" later:"connect Okta by saml"`
-	_ struct{} `yaml:"bind_owner" later:"delete it"`
+	// BindOwner takes a device for not managed when the request is about a user
+	// who is not its owner. Defaults to false.
+	BindOwner bool `yaml:"bind_owner"`
 }
 
 // SAML is what is known of a relying party as a SAML service provider.
@@ -195,7 +202,7 @@ type Policy struct {
 	ManagedMaxAge time.Duration `yaml:"managed_max_age"`
 
 	_ struct{} `yaml:"rules" later:"delete it: this version judges by what sources report as managed and compliant"`
-	_ struct{} `yaml:"bind_owner" later:"delete it"`
+	_ struct{} `yaml:"bind_owner" later:"write it at the relying party"`
 }
 
 // storageBolt is the scheme of Config.Storage for one file on this machine.
@@ -240,3 +247,6 @@ func port(rawURL string) string {
 
 // EntityID is the provider's SAML entity ID.
 func (c *Config) EntityID() string { return c.Issuer + "/saml/metadata" }
+
+// SSOURL is where SAML requests arrive.
+func (c *Config) SSOURL() string { return c.DeviceURL + "/saml/sso" }

@@ -68,6 +68,7 @@ func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Tim
 	k.checkKeyring("signing.es256_keys", c.Signing.ES256Keys, certs.ES256, "gatepost key create --alg ES256")
 	k.checkAuthorities(c)
 	k.checkMetadata(c)
+	k.checkClients(c)
 	if err := ctx.Err(); err != nil {
 		f.addAt(0, "", "was not checked to the end: "+err.Error(), "")
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,15 +98,22 @@ func TestLoadConfigFull(t *testing.T) {
 		{"sign", c.RelyingParties[0].Sign, "response"},
 		{"on_unmanaged", c.RelyingParties[0].OnUnmanaged, "assert"},
 		{"on_noncompliant", c.RelyingParties[0].OnNoncompliant, "refuse"},
-		{"name from environment", c.RelyingParties[1].Name, "acme.test-2"},
-		{"escaped", c.RelyingParties[1].SAML.Metadata, "/srv/${metadata}/$NAME.xml"},
+		{"client_id", c.RelyingParties[1].OIDC.ClientID, "okta/acme"},
+		{"client_secret_file", c.RelyingParties[1].OIDC.ClientSecretFile, "/run/secrets/okta.secret"},
+		{"jwks_file", c.RelyingParties[1].OIDC.JWKSFile, in("okta.jwks.json")},
+		{"redirect_uris", c.RelyingParties[1].OIDC.RedirectURIs[1], "https://device.example.com/oauth2/v1/authorize/callback?a=b"},
+		{"name from environment", c.RelyingParties[3].Name, "acme.test-2"},
+		{"escaped", c.RelyingParties[3].SAML.Metadata, "/srv/${metadata}/$NAME.xml"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s is %q, want %q", v.what, v.got, v.want)
 		}
 	}
-	if !c.RelyingParties[0].Encrypt || c.RelyingParties[0].AllowSHA1Digests {
-		t.Errorf("relying party is %+v", c.RelyingParties[0])
+	if rp := c.RelyingParties[0]; !rp.Encrypt || rp.AllowSHA1Digests || !rp.BindOwner {
+		t.Errorf("relying party is %+v", rp)
+	}
+	if rp := c.RelyingParties[1]; !rp.OIDC.RequirePKCE || !rp.OIDC.RequireRequestObject || rp.OIDC.IssParameter || !rp.BindOwner {
+		t.Errorf("relying party is %+v", rp)
 	}
 	if c.Devices.CertificateLifetime != 720*time.Hour {
 		t.Errorf("certificate_lifetime is %v", c.Devices.CertificateLifetime)
@@ -124,7 +132,9 @@ func TestLoadConfigDefaults(t *testing.T) {
 	write(t, file, `issuer: https://posture.example.com:8443
 tls: [{ cert: tls.crt, key: tls.key }]
 storage: bolt:gatepost.db
-relying_parties: [{ name: acme, saml: { metadata: sp.xml } }]
+relying_parties:
+  - { name: acme, saml: { metadata: sp.xml } }
+  - { name: acme-oidc, oidc: { client_id: okta, jwks_file: k.json, redirect_uris: [https://acme.okta.com/cb] } }
 `)
 	c, faults := LoadConfig(file, environment)
 	if len(faults) > 0 {
@@ -147,12 +157,18 @@ relying_parties: [{ name: acme, saml: { metadata: sp.xml } }]
 			t.Errorf("%s is %q, want %q", v.what, v.got, v.want)
 		}
 	}
-	want := RelyingParty{
+	want := []RelyingParty{{
 		Name: "acme", SAML: SAML{Metadata: filepath.Join(dir, "sp.xml")}, Policy: "default",
 		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert",
-	}
-	if c.RelyingParties[0] != want {
-		t.Errorf("relying party is %+v, want %+v", c.RelyingParties[0], want)
+	}, {
+		Name: "acme-oidc", Policy: "default", OnUnmanaged: "refuse", OnNoncompliant: "assert",
+		OIDC: OIDC{
+			ClientID: "okta", JWKSFile: filepath.Join(dir, "k.json"), RedirectURIs: []string{"https://acme.okta.com/cb"},
+			IssParameter: true, IDTokenAlg: "RS256",
+		},
+	}}
+	if !reflect.DeepEqual(c.RelyingParties, want) {
+		t.Errorf("relying parties are %+v, want %+v", c.RelyingParties, want)
 	}
 }
 

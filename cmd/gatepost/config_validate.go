@@ -49,7 +49,11 @@ func (c *Config) setDefaults() {
 	for i := range c.RelyingParties {
 		rp := &c.RelyingParties[i]
 		set(&rp.Policy, defaultPolicy)
-		set(&rp.Sign, "both")
+		if path := fmt.Sprintf("relying_parties[%d].oidc", i); c.written(path) {
+			rp.OIDC.setDefaults(c.written(path + ".iss_parameter"))
+		} else {
+			set(&rp.Sign, "both")
+		}
 		set(&rp.OnUnmanaged, "refuse")
 		set(&rp.OnNoncompliant, "assert")
 	}
@@ -96,6 +100,8 @@ func (c *Config) resolve(dir string) {
 	}
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
+		abs(&c.RelyingParties[i].OIDC.ClientSecretFile)
+		abs(&c.RelyingParties[i].OIDC.JWKSFile)
 	}
 }
 
@@ -117,12 +123,8 @@ func (c *Config) validate(f *findings) {
 	}
 	c.validateStorage(f)
 	c.validateDevices(f)
-	policies := slices.Sorted(maps.Keys(c.Policies))
-	names := map[string]string{}
-	for i := range c.RelyingParties {
-		c.validateRelyingParty(f, fmt.Sprintf("relying_parties[%d]", i), &c.RelyingParties[i], names, policies)
-	}
-	for _, name := range policies {
+	c.validateParties(f)
+	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
 		path := "policies." + name
 		if !nameForm.MatchString(name) {
 			f.add("policies."+quote(name), nameProblem, nameInstead)
@@ -216,37 +218,4 @@ func (c *Config) validateDevices(f *findings) {
 			oneOf(f, path+".id_from", a.IDFrom, idFromURI, "dns", "cn", "serial")
 		}
 	}
-}
-
-// validateRelyingParty is told the names of the relying parties before it, each
-// with its path, and adds its own.
-func (c *Config) validateRelyingParty(f *findings, path string, rp *RelyingParty, names map[string]string, policies []string) {
-	if require(f, path+".name", rp.Name, "write name: and what commands and logs call it") {
-		if !nameForm.MatchString(rp.Name) {
-			f.add(path+".name", quote(rp.Name)+" "+nameProblem, nameInstead)
-		}
-		if other, again := names[rp.Name]; again {
-			f.add(path+".name", quote(rp.Name)+" is the name of "+other+" as well", "write another name, or delete one of them")
-		} else {
-			names[rp.Name] = path
-		}
-	}
-	if !f.faulty(path + ".oidc") {
-		require(f, path+".saml.metadata", rp.SAML.Metadata, "write saml: { metadata: acme-sp.xml }, the file downloaded from Okta")
-	}
-	if _, ok := c.Policies[rp.Policy]; !ok {
-		f.add(path+".policy", "there is no policy "+quote(rp.Policy),
-			"write "+list(policies)+", or write it under policies")
-	}
-	if rp.AllowSHA1Digests {
-		f.warn(path+".allow_sha1_digests", "accepts requests with digests that can be forged",
-			"delete it once Okta signs requests with SHA-256")
-	}
-	oneOf(f, path+".sign", rp.Sign, "both", "assertion", "response")
-	oneOf(f, path+".on_unmanaged", rp.OnUnmanaged, "refuse", "assert")
-	if rp.OnNoncompliant == "explain" {
-		f.add(path+".on_noncompliant", `"explain" is not in this version`, "write assert or refuse")
-		return
-	}
-	oneOf(f, path+".on_noncompliant", rp.OnNoncompliant, "assert", "refuse")
 }

@@ -165,9 +165,24 @@ func checkAccepted(t *testing.T, c *Config) {
 		paths = append(paths, a.Certificate)
 	}
 	for _, rp := range c.RelyingParties {
-		paths = append(paths, rp.SAML.Metadata)
-		if _, ok := c.Policies[rp.Policy]; !ok || rp.Name == "" || rp.Sign == "" {
+		if _, ok := c.Policies[rp.Policy]; !ok || rp.Name == "" {
 			t.Errorf("relying party %+v", rp)
+		}
+		o := rp.OIDC
+		if o.ClientID == "" {
+			paths = append(paths, rp.SAML.Metadata)
+			if rp.Sign == "" {
+				t.Errorf("relying party %+v", rp)
+			}
+			continue
+		}
+		if rp.SAML.Metadata != "" || rp.Sign != "" || len(o.RedirectURIs) == 0 || o.IDTokenAlg == "" || o.ClientSecretFile+o.JWKSFile == "" {
+			t.Errorf("relying party %+v", rp)
+		}
+		for _, path := range []string{o.ClientSecretFile, o.JWKSFile} {
+			if path != "" {
+				paths = append(paths, path)
+			}
 		}
 	}
 	for _, path := range paths {

@@ -60,7 +60,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.parties, err = newParties(c, records); err != nil {
 		return nil, err
 	}
-	if err := g.parties.checkStored(ctx); err != nil {
+	if err := g.parties.checkStored(ctx, options.Log); err != nil {
 		return nil, err
 	}
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
+	"log/slog"
 	"sync"
 
 	"gatepost.dev/admin"
 	"gatepost.dev/idp"
-	"gatepost.dev/idp/saml"
 	"gatepost.dev/posture"
 	"gatepost.dev/store"
 )
@@ -19,14 +17,25 @@ import (
 // the commands added to the store.
 type parties struct {
 	policies map[string]*posture.Policy
-	file     map[string]*idp.RelyingParty // by entity ID
-	listed   []admin.RelyingParty         // those in the file, as the API shows them
+	es256    bool                         // there are keys for ES256
+	file     map[string]*idp.RelyingParty // by name
+	listed   []admin.RelyingParty         // the SAML ones in the file, as the API shows them
 	records  *store.Records
 
-	// parsed holds what was made of the store's records, by entity ID. Each
-	// request asks the store whether the record is still the same, so that a
-	// change counts at once.
-	parsed sync.Map // string -> *parsedParty
+	entities found // by entity ID
+	clients  found // by client ID
+}
+
+// found are the relying parties of one protocol by what they call themselves.
+type found struct {
+	file map[string]*idp.RelyingParty
+
+	// parsed holds what was made of the store's records. Each request asks the
+	// store whether the record is still the same, so that a change counts at
+	// once.
+	parsed   sync.Map // string -> *parsedParty
+	revision func(ctx context.Context, id string) (uint64, error)
+	record   func(ctx context.Context, id string) (store.RelyingParty, uint64, error)
 }
 
 type parsedParty struct {
@@ -35,78 +44,58 @@ type parsedParty struct {
 }
 
 func newParties(c *Config, records *store.Records) (*parties, error) {
-	p := &parties{policies: newPolicies(c), file: map[string]*idp.RelyingParty{}, records: records}
+	p := &parties{
+		policies: newPolicies(c), es256: c.Signing.ES256Keys != "", file: map[string]*idp.RelyingParty{}, records: records,
+		entities: found{file: map[string]*idp.RelyingParty{}, revision: records.RelyingPartyRevision, record: records.RelyingPartyByEntity},
+		clients:  found{file: map[string]*idp.RelyingParty{}, revision: records.ClientRevision, record: records.RelyingPartyByClient},
+	}
 	for i := range c.RelyingParties {
-		r := &c.RelyingParties[i]
-		metadata, err := os.ReadFile(r.SAML.Metadata)
+		r, err := c.RelyingParties[i].record()
 		if err != nil {
 			return nil, err
 		}
-		party, err := p.parse(store.RelyingParty{
-			Name: r.Name, Metadata: metadata, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests,
-		})
+		party, err := p.parse(r)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.SAML.Metadata, err)
+			return nil, fmt.Errorf("relying party %q: %w", r.Name, err)
 		}
-		p.file[party.SAML.EntityID] = party
-		p.listed = append(p.listed, admin.RelyingParty{
-			NewRelyingParty: admin.NewRelyingParty{
-				Name: r.Name, Metadata: string(metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-				OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1Digests: r.AllowSHA1Digests,
-			},
-			EntityID: party.SAML.EntityID, Origin: admin.FromFile,
-		})
+		p.file[r.Name] = party
+		if party.OIDC != nil {
+			p.clients.file[party.OIDC.ID] = party
+			continue
+		}
+		p.entities.file[party.SAML.EntityID] = party
+		listed := listedParty(r)
+		listed.EntityID, listed.Origin = party.SAML.EntityID, admin.FromFile
+		p.listed = append(p.listed, listed)
 	}
 	return p, nil
 }
 
-// parse makes a relying party of its record.
-func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
-	sp, err := saml.ParseMetadata(r.Metadata)
-	if err != nil {
-		return nil, err
-	}
-	sp.AllowSHA1 = r.AllowSHA1
-	policy := p.policies[r.Policy]
-	if policy == nil {
-		return nil, fmt.Errorf("policy %q: %w", r.Policy, errNoPolicy)
-	}
-	party := &idp.RelyingParty{
-		Name: r.Name, SAML: sp, Policy: policy,
-		AssertUnmanaged:    r.OnUnmanaged == "assert",
-		RefuseNoncompliant: r.OnNoncompliant == "refuse",
-	}
-	switch r.Sign {
-	case "assertion":
-		party.Scope = saml.SignAssertion
-	case "response":
-		party.Scope = saml.SignResponse
-	}
-	if r.Encrypt {
-		if party.Encrypt, err = saml.NewEncryptionKey(sp.Encryption); err != nil {
-			return nil, err
-		}
-	}
-	return party, nil
-}
-
 // ByEntityID implements idp.RelyingParties.
 func (p *parties) ByEntityID(ctx context.Context, entityID string) (*idp.RelyingParty, error) {
-	if party := p.file[entityID]; party != nil {
+	return p.find(ctx, &p.entities, entityID)
+}
+
+// ByClientID implements idp.Clients.
+func (p *parties) ByClientID(ctx context.Context, clientID string) (*idp.RelyingParty, error) {
+	return p.find(ctx, &p.clients, clientID)
+}
+
+func (p *parties) find(ctx context.Context, in *found, id string) (*idp.RelyingParty, error) {
+	if party := in.file[id]; party != nil {
 		return party, nil
 	}
-	rev, err := p.records.RelyingPartyRevision(ctx, entityID)
+	rev, err := in.revision(ctx, id)
 	if err != nil {
 		if errors.Is(err, posture.ErrNoRelyingParty) {
-			p.parsed.Delete(entityID)
+			in.parsed.Delete(id)
 		}
 		return nil, err
 	}
-	if known, ok := p.parsed.Load(entityID); ok && known.(*parsedParty).rev == rev {
+	if known, ok := in.parsed.Load(id); ok && known.(*parsedParty).rev == rev {
 		return known.(*parsedParty).party, nil
 	}
-	record, rev, err := p.records.RelyingPartyByEntity(ctx, entityID)
+	record, rev, err := in.record(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -114,33 +103,48 @@ func (p *parties) ByEntityID(ctx context.Context, entityID string) (*idp.Relying
 	if err != nil {
 		return nil, fmt.Errorf("relying party %q: %w", record.Name, err)
 	}
-	p.parsed.Store(entityID, &parsedParty{rev, party})
+	in.parsed.Store(id, &parsedParty{rev, party})
 	return party, nil
 }
 
-// listFile lists those of the configuration.
+// listFile lists the SAML ones of the configuration.
 func (p *parties) listFile() []admin.RelyingParty { return p.listed }
 
-func (p *parties) inFile(name string) bool {
-	return slices.ContainsFunc(p.listed, func(r admin.RelyingParty) bool { return r.Name == name })
-}
-
-// checkStored refuses a configuration that an organisation in the store cannot
-// work with.
-func (p *parties) checkStored(ctx context.Context) error {
+// checkStored refuses a configuration that a relying party in the store cannot
+// work with. A client whose file of secrets is lost must not keep all others
+// from signing in: that is only logged, and each of its own requests fails.
+func (p *parties) checkStored(ctx context.Context, log *slog.Logger) error {
 	stored, err := p.records.RelyingParties(ctx)
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for _, r := range stored {
+		what, command := "organisation", "gatepost org add"
+		if r.OIDC != nil {
+			what, command = "client", "gatepost client add"
+		}
 		party, err := p.parse(r)
 		switch {
+		case errors.Is(err, errSecretFile):
+			log.LogAttrs(ctx, slog.LevelWarn, "client cannot be used", slog.String("client", r.Name), slog.String("error", err.Error()))
 		case err != nil:
-			faults = append(faults, fmt.Errorf("organisation %q, added by \"gatepost org add\": %w", r.Name, err))
-		case p.inFile(r.Name), p.file[party.SAML.EntityID] != nil:
-			faults = append(faults, fmt.Errorf("organisation %q is in the configuration and was added by \"gatepost org add\" too; remove one", r.Name))
+			faults = append(faults, fmt.Errorf("%s %q, added by %q: %w", what, r.Name, command, err))
+		case p.inFile(party):
+			faults = append(faults, fmt.Errorf("%s %q is in the configuration and was added by %q too; remove one", what, r.Name, command))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// inFile tells whether the configuration has the name, the entity ID or the
+// client ID.
+func (p *parties) inFile(party *idp.RelyingParty) bool {
+	if party.OIDC != nil && p.clients.file[party.OIDC.ID] != nil {
+		return true
+	}
+	if party.SAML != nil && p.entities.file[party.SAML.EntityID] != nil {
+		return true
+	}
+	return p.file[party.Name] != nil
 }

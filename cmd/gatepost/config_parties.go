@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// validateParties finds the faults of the relying parties.
+func (c *Config) validateParties(f *findings) {
+	policies := slices.Sorted(maps.Keys(c.Policies))
+	names, clients := map[string]string{}, map[string]string{}
+	for i := range c.RelyingParties {
+		rp, path := &c.RelyingParties[i], fmt.Sprintf("relying_parties[%d]", i)
+		if require(f, path+".name", rp.Name, "write name: and what commands and logs call it") {
+			if !nameForm.MatchString(rp.Name) {
+				f.add(path+".name", quote(rp.Name)+" "+nameProblem, nameInstead)
+			}
+			once(f, path+".name", rp.Name, "name", path, names)
+		}
+		if _, ok := c.Policies[rp.Policy]; !ok {
+			f.add(path+".policy", "there is no policy "+quote(rp.Policy),
+				"write "+list(policies)+", or write it under policies")
+		}
+		if f.written(path + ".oidc") {
+			if rp.validateOIDC(f, path) {
+				once(f, path+".oidc.client_id", rp.OIDC.ClientID, "client ID", path, clients)
+			}
+		} else {
+			rp.validateSAML(f, path)
+		}
+		rp.validateAnswers(f, path)
+	}
+}
+
+// once wants a value that no relying party before has. first holds those, each
+// with its relying party's path.
+func once(f *findings, path, value, what, party string, first map[string]string) {
+	if other, again := first[value]; again {
+		f.add(path, quote(value)+" is the "+what+" of "+other+" as well", "write another "+what+", or delete one of them")
+		return
+	}
+	first[value] = party
+}
+
+func (rp *RelyingParty) validateSAML(f *findings, path string) {
+	require(f, path+".saml.metadata", rp.SAML.Metadata,
+		"write saml: { metadata: acme-sp.xml }, the file downloaded from Okta, or oidc: for OpenID Connect")
+	if rp.AllowSHA1Digests {
+		f.warn(path+".allow_sha1_digests", "accepts requests with digests that can be forged",
+			"delete it once Okta signs requests with SHA-256")
+	}
+	oneOf(f, path+".sign", rp.Sign, "both", "assertion", "response")
+}
+
+func (rp *RelyingParty) validateAnswers(f *findings, path string) {
+	oneOf(f, path+".on_unmanaged", rp.OnUnmanaged, "refuse", "assert")
+	if rp.OnNoncompliant == "explain" {
+		f.add(path+".on_noncompliant", `"explain" is not in this version`, "write assert or refuse")
+		return
+	}
+	oneOf(f, path+".on_noncompliant", rp.OnNoncompliant, "assert", "refuse")
+}

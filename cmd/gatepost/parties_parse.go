@@ -1,0 +1,146 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+
+	"gatepost.dev/admin"
+	"gatepost.dev/idp"
+	"gatepost.dev/idp/oidc"
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/store"
+)
+
+// errSecretFile says that the file of a client's secrets cannot be used.
+var errSecretFile = errors.New("client secret")
+
+// record is the relying party as the store would keep it, the files it names
+// read but for the one of its secrets.
+func (r *RelyingParty) record() (store.RelyingParty, error) {
+	record := store.RelyingParty{
+		Name: r.Name, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, BindOwner: r.BindOwner,
+	}
+	var err error
+	if r.OIDC.ClientID == "" {
+		record.Metadata, err = os.ReadFile(r.SAML.Metadata)
+		return record, err
+	}
+	record.OIDC = &store.OIDCClient{
+		ClientID: r.OIDC.ClientID, RedirectURIs: r.OIDC.RedirectURIs, SecretFile: r.OIDC.ClientSecretFile,
+		RequirePKCE: r.OIDC.RequirePKCE, RequireRequestObject: r.OIDC.RequireRequestObject,
+		OmitIss: !r.OIDC.IssParameter, IDTokenAlg: r.OIDC.IDTokenAlg,
+	}
+	if r.OIDC.JWKSFile != "" {
+		record.OIDC.Keys, err = os.ReadFile(r.OIDC.JWKSFile)
+	}
+	return record, err
+}
+
+// listedParty is a SAML relying party as the API shows it.
+func listedParty(r store.RelyingParty) admin.RelyingParty {
+	return admin.RelyingParty{
+		NewRelyingParty: admin.NewRelyingParty{
+			Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1Digests: r.AllowSHA1,
+		},
+		EntityID: r.EntityID, AddedAt: r.AddedAt,
+	}
+}
+
+// parse makes a relying party of its record.
+func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
+	policy := p.policies[r.Policy]
+	if policy == nil {
+		return nil, fmt.Errorf("policy %q: %w", r.Policy, errNoPolicy)
+	}
+	party := &idp.RelyingParty{
+		Name: r.Name, Policy: policy,
+		AssertUnmanaged:    r.OnUnmanaged == "assert",
+		RefuseNoncompliant: r.OnNoncompliant == "refuse",
+		BindOwner:          r.BindOwner,
+	}
+	var err error
+	if r.OIDC != nil {
+		party.OIDC, err = p.parseClient(r.OIDC)
+	} else {
+		err = parseProvider(party, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return party, nil
+}
+
+// parseProvider fills in what makes it a SAML service provider.
+func parseProvider(party *idp.RelyingParty, r store.RelyingParty) error {
+	sp, err := saml.ParseMetadata(r.Metadata)
+	if err != nil {
+		return err
+	}
+	sp.AllowSHA1 = r.AllowSHA1
+	party.SAML = sp
+	switch r.Sign {
+	case "assertion":
+		party.Scope = saml.SignAssertion
+	case "response":
+		party.Scope = saml.SignResponse
+	}
+	if r.Encrypt {
+		party.Encrypt, err = saml.NewEncryptionKey(sp.Encryption)
+	}
+	return err
+}
+
+// parseClient makes an OpenID Connect client of its record, with the secrets
+// that are in its file now.
+func (p *parties) parseClient(r *store.OIDCClient) (*oidc.Client, error) {
+	client := &oidc.Client{
+		ID: r.ClientID, RedirectURIs: r.RedirectURIs, RequirePKCE: r.RequirePKCE,
+		RequireRequestObject: r.RequireRequestObject, OmitIss: r.OmitIss, IDTokenAlg: r.IDTokenAlg,
+	}
+	switch client.IDTokenAlg {
+	case "":
+		client.IDTokenAlg = oidc.RS256
+	case oidc.RS256:
+	case oidc.ES256:
+		if !p.es256 {
+			return nil, errors.New("its ID tokens are signed by ES256, and the configuration has no signing.es256_keys")
+		}
+	default:
+		return nil, fmt.Errorf("unknown algorithm %q of ID tokens", client.IDTokenAlg)
+	}
+	var err error
+	if len(r.Keys) > 0 {
+		if client.Keys, err = oidc.ParseKeys(r.Keys); err != nil {
+			return nil, fmt.Errorf("client keys: %w", err)
+		}
+	}
+	client.Secrets, err = clientSecrets(r)
+	return client, err
+}
+
+func clientSecrets(r *store.OIDCClient) ([]oidc.Secret, error) {
+	var secrets []oidc.Secret
+	for _, s := range r.Secrets {
+		hash, err := hex.DecodeString(s.Hash)
+		if err != nil || len(hash) != sha256.Size {
+			return nil, errors.New("the hash of a client secret is damaged")
+		}
+		secrets = append(secrets, oidc.Secret{Hash: [sha256.Size]byte(hash), ExpiresAt: s.ExpiresAt})
+	}
+	if r.SecretFile == "" {
+		return secrets, nil
+	}
+	clear, err := readSecrets(r.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSecretFile, err)
+	}
+	for _, s := range clear {
+		secrets = append(secrets, oidc.Secret{Hash: oidc.HashSecret(s), Clear: s})
+	}
+	return secrets, nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+const (
+	minSecret     = 32   // bytes; HS256 wants a key of 256 bits (RFC 7518 section 3.2)
+	maxSecretFile = 4096 // bytes
+)
+
+// secretFileError says what is wrong with a file of client secrets. It never
+// quotes what the file holds.
+type secretFileError struct{ path, problem, instead string }
+
+func (e *secretFileError) Error() string { return quote(e.path) + " " + e.problem + "; " + e.instead }
+
+// readSecrets reads the secrets of a client from a file that only its owner may
+// read: the secret, and behind it, while it is being changed, the former one.
+func readSecrets(path string) ([]string, error) {
+	fault := func(problem, instead string) ([]string, error) {
+		return nil, &secretFileError{path, problem, instead}
+	}
+	// Opening a pipe might not end.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		if err != nil {
+			return nil, err
+		}
+		return fault("is no file", "write the path of the file itself")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if bad := secretFileAccess(path, info); bad != nil {
+		return nil, bad
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	if err != nil {
+		return nil, err
+	}
+	secrets, problem, instead := parseSecrets(data)
+	if problem != "" {
+		return fault(problem, instead)
+	}
+	return secrets, nil
+}
+
+// parseSecrets gives the one or two secrets of a file, or what is wrong with
+// it.
+func parseSecrets(data []byte) (secrets []string, problem, instead string) {
+	secrets = strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	switch {
+	case len(data) > maxSecretFile:
+		return nil, fmt.Sprintf("is larger than %d bytes", maxSecretFile), "see that it is the right file"
+	case len(secrets) > 2:
+		return nil, "holds more than two lines of a secret", "write the secret, and below it, during a rotation, the former one"
+	}
+	instead = "write 32 or more printable ASCII characters without a space, such as `openssl rand -base64 32` gives"
+	for i, secret := range secrets {
+		switch {
+		case secret == "":
+			return nil, fmt.Sprintf("has an empty line %d", i+1), instead
+		case !clientSecretForm(secret):
+			return nil, fmt.Sprintf("has a space or another character that does not print on line %d", i+1), instead
+		case len(secret) < minSecret:
+			return nil, fmt.Sprintf("has fewer than %d characters on line %d", minSecret, i+1), instead
+		}
+	}
+	if len(secrets) == 2 && secrets[0] == secrets[1] {
+		return nil, "holds the same secret twice", "delete one of its lines"
+	}
+	return secrets, "", ""
+}
+
+// clientSecretForm is RFC 6749 appendix A.2 without the space, which nobody sees
+// at the end of a line.
+func clientSecretForm(secret string) bool {
+	return !strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// secretFileAccess finds who else than we could read or change an open file.
+func secretFileAccess(path string, info fs.FileInfo) *secretFileError {
+	if !info.Mode().IsRegular() {
+		return &secretFileError{path, "is no file", "write the path of the file itself"}
+	}
+	owner, ours, ok := fileOwner(info)
+	switch mode := info.Mode().Perm(); {
+	case !ok: // a system without such owners and modes
+	case !ours:
+		return &secretFileError{path, fmt.Sprintf("belongs to the user %d, not to the one that runs this", owner),
+			"give it to the user that gatepost runs as"}
+	case mode&0o177 != 0:
+		return &secretFileError{path, fmt.Sprintf("has mode %04o", mode), "make it 0600, or 0400"}
+	}
+	return nil
+}
