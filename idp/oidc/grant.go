@@ -118,6 +118,10 @@ func matches(secret, hashed string) bool {
 // GrantID is the ID of the grant that a code or an access token belongs to. It
 // says nothing of whether it is good.
 func GrantID(codeOrToken string) (id string, ok bool) {
+	// The decoder passes over line breaks, so the length is no other check.
+	if len(codeOrToken) != base64.RawURLEncoding.EncodedLen(2*idSize) {
+		return "", false
+	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(codeOrToken)
 	if err != nil || len(b) != 2*idSize {
 		return "", false

@@ -75,6 +75,8 @@ func (t *Prepared) Sign(ctx context.Context, s *Signer) (string, error) {
 	switch {
 	case t.signed:
 		return "", errors.New("sign ID token: signed before")
+	case s.ID == "":
+		return "", errors.New("sign ID token: key without an ID")
 	case s.Alg != t.alg:
 		return "", fmt.Errorf("sign ID token: key %q is for %s, not for %s", s.ID, s.Alg, t.alg)
 	}
@@ -94,8 +96,8 @@ func (t *Prepared) Sign(ctx context.Context, s *Signer) (string, error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("sign ID token: %w", err)
-	case s.Alg == ES256 && len(signature) != 64:
-		return "", fmt.Errorf("sign ID token: key %q made a signature of %d bytes instead of 64", s.ID, len(signature))
+	case len(signature) == 0 || s.Alg == ES256 && len(signature) != 64:
+		return "", fmt.Errorf("sign ID token: key %q made a signature of %d bytes for %s", s.ID, len(signature), s.Alg)
 	}
 	token = append(token, '.')
 	return string(base64.RawURLEncoding.AppendEncode(token, signature)), nil

@@ -43,18 +43,18 @@ func (a *Authorization) reply(issuer string, fields ...Parameter) Reply {
 func (r *Reply) URL() string {
 	var b strings.Builder
 	b.WriteString(r.RedirectURI)
-	separator := byte('?')
-	if strings.Contains(r.RedirectURI, "?") {
-		separator = '&'
+	separator := "?"
+	if _, query, ok := strings.Cut(r.RedirectURI, "?"); ok && query == "" {
+		separator = ""
+	} else if ok {
+		separator = "&"
 	}
 	for _, f := range r.Fields {
-		if !strings.HasSuffix(b.String(), "?") {
-			b.WriteByte(separator)
-		}
-		separator = '&'
+		b.WriteString(separator)
 		b.WriteString(url.QueryEscape(f.Name))
 		b.WriteByte('=')
 		b.WriteString(url.QueryEscape(f.Value))
+		separator = "&"
 	}
 	return b.String()
 }
