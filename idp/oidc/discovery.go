@@ -1,10 +1,12 @@
 package oidc
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
 
 	"gatepost.dev/contract"
 )
@@ -25,10 +27,10 @@ type configuration struct {
 	ACRValues     []string `json:"acr_values_supported"`
 	SubjectTypes  []string `json:"subject_types_supported"`
 
-	IDTokenAlgs       []string `json:"id_token_signing_alg_values_supported"`
-	RequestObjectAlgs []string `json:"request_object_signing_alg_values_supported"`
-	AuthMethods       []string `json:"token_endpoint_auth_methods_supported"`
-	AuthAlgs          []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IDTokenAlgs       []string                  `json:"id_token_signing_alg_values_supported"`
+	RequestObjectAlgs []jose.SignatureAlgorithm `json:"request_object_signing_alg_values_supported"`
+	AuthMethods       []string                  `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgs          []jose.SignatureAlgorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 
 	ClaimTypes           []string `json:"claim_types_supported"`
 	Claims               []string `json:"claims_supported"`
@@ -65,9 +67,9 @@ func Configuration(p *Provider) ([]byte, error) {
 		SubjectTypes:  []string{"public"},
 
 		IDTokenAlgs:       p.IDTokenAlgs,
-		RequestObjectAlgs: []string{"RS256", "RS384", "RS512", "HS256", "HS384", "HS512"},
+		RequestObjectAlgs: requestAlgs,
 		AuthMethods:       []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
-		AuthAlgs:          []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"},
+		AuthAlgs:          assertionAlgs,
 
 		ClaimTypes: []string{"normal"},
 		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "device_context",

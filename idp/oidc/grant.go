@@ -6,12 +6,14 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // How long what is handed out is good for.
@@ -131,9 +133,11 @@ func GrantID(codeOrToken string) (id string, ok bool) {
 
 // Encode writes the grant as JSON, for posture.Grant.
 func (g *Grant) Encode() []byte {
-	value, err := json.Marshal(g)
+	// Requests are UTF-8, and Check refuses a user who is not: what is replaced
+	// here was lost before.
+	value, err := json.Marshal(g, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		// Strings, and times of a clock: there is nothing that can fail.
+		// Strings, and times of a clock: nothing is left that can fail.
 		panic(fmt.Sprintf("encode grant %q: %v", g.ID, err))
 	}
 	return value
@@ -191,7 +195,7 @@ func (g *Grant) Redeem(code, clientID, redirectURI, verifier string, now time.Ti
 	case g.State != Issued:
 		return "", false, badCode("code_used", usedCodeText, "code was used again")
 	case !now.Before(g.CodeUntil):
-		return "", false, badCode("code_expired", "The code has expired", "code expired at %v", g.CodeUntil)
+		return "", false, badCode("code_expired", "code has expired", "code expired at %v", g.CodeUntil)
 	}
 	accessToken = g.newSecret()
 	g.State, g.TokenHash, g.TokenUntil = Redeemed, hash(accessToken), now.Add(TokenLifetime)
@@ -199,8 +203,8 @@ func (g *Grant) Redeem(code, clientID, redirectURI, verifier string, now time.Ti
 }
 
 const (
-	badCodeText  = "The code is not valid"
-	usedCodeText = "The code was used before"
+	badCodeText  = "code is not valid"
+	usedCodeText = "code was used before"
 )
 
 func badCode(reason, description, format string, args ...any) *Error {
@@ -221,5 +225,5 @@ func (g *Grant) CheckToken(token string, now time.Time) error {
 	default:
 		return nil
 	}
-	return &Error{Code: InvalidToken, Description: "The access token is not valid", Reason: reason, Err: err}
+	return &Error{Code: InvalidToken, Description: "access token is not valid", Reason: reason, Err: err}
 }

@@ -2,12 +2,12 @@ package oidc
 
 import (
 	"crypto"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
 )
 
 // PublicKey is a key of the provider that relying parties may know.

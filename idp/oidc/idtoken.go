@@ -86,7 +86,7 @@ func (t *Prepared) Sign(ctx context.Context, s *Signer) (string, error) {
 	header.string("alg", s.Alg)
 	header.string("kid", s.ID)
 	header.string("typ", idTokenType)
-	const signatureSize = 512 // of RSA-4096
+	const signatureSize = 256 // of RSA-2048; a longer one makes the slice grow
 	token := make([]byte, 0, base64.RawURLEncoding.EncodedLen(len(header.b)+1+len(t.claims)+signatureSize)+4)
 	token = base64.RawURLEncoding.AppendEncode(token, header.end())
 	token = append(token, '.')

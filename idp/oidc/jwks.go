@@ -4,11 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
 )
 
 // KeySet is the JSON Web Key Set with the keys that verify ID tokens (RFC 7517
