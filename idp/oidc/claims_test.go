@@ -278,7 +278,7 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			return
 		}
-		token, err := prepared.Sign(t.Context(), &oidc.Signer{ID: device, Alg: oidc.ES256, Key: free(64)})
+		token, err := prepared.Sign(t.Context(), &oidc.Signer{ID: "k" + device, Alg: oidc.ES256, Key: free(64)})
 		if err != nil {
 			t.Fatal(err)
 		}
