@@ -239,7 +239,7 @@ func TestBadRequests(t *testing.T) {
 		if strings.Contains(p.body, "secret-subject") || strings.Contains(p.body, "evil.example") {
 			t.Errorf("%s: the page echoes the request: %s", name, p.body)
 		}
-		if record := w.logged.String()[before:]; !strings.Contains(record, `"reason":"`+tt.reason) || strings.Count(record, "\n") != 1 {
+		if record := w.logged.after(before, "\n"); !strings.Contains(record, `"reason":"`+tt.reason) || strings.Count(record, "\n") != 1 {
 			t.Errorf("%s: log %s, want one record of reason %q", name, record, tt.reason)
 		}
 	}
@@ -352,11 +352,11 @@ func TestRotationFailsNoSignIn(t *testing.T) {
 		seen[doc.FindElement("//X509Certificate").Text()] = true
 	}
 	try("before")
-	next := must(w.keyring.Rotate(w.now()))(t)
+	next := must(w.keyring.Rotate(w.now(), true))(t)
 	try("staged, Okta not told yet")
 	w.makeOkta() // the administrator uploads the second certificate
 	try("staged, Okta told")
-	if err := w.keyring.Activate(next.ID); err != nil {
+	if err := w.keyring.Activate(next.ID, w.now(), true); err != nil {
 		t.Fatal(err)
 	}
 	try("activated")

@@ -29,6 +29,7 @@ import (
 	"gatepost.dev/certs"
 	"gatepost.dev/conform"
 	"gatepost.dev/idp"
+	"gatepost.dev/idp/oidc"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -51,6 +52,9 @@ type world struct {
 	ssoURL    string
 	offset    atomic.Int64 // of the clock, nanoseconds
 	logged    *lockedBuffer
+
+	op        *oidc.Provider
+	breakOIDC func(*idp.OIDC, *idp.Token, *idp.UserInfo) // before it serves; nil: nothing is broken
 }
 
 func (w *world) now() time.Time { return time.Now().UTC().Add(time.Duration(w.offset.Load())) }
@@ -71,6 +75,23 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// wait waits until text is logged: the record of a request follows its answer.
+func (b *lockedBuffer) wait(text string) bool {
+	return strings.Contains(b.after(0, text), text)
+}
+
+// after gives what was logged after the first n bytes, when text is in it or will
+// never be.
+func (b *lockedBuffer) after(n int, text string) string {
+	for range 500 {
+		if strings.Contains(b.String()[n:], text) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return b.String()[n:]
 }
 
 var oktaKey = sync.OnceValue(func() *rsa.PrivateKey {
@@ -99,7 +120,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	db := must(bolt.Open(filepath.Join(dir, "gatepost.db"), bolt.Options{Create: true}))(t)
 	t.Cleanup(func() { db.Close() })
 	w.records = store.New(db)
-	w.keyring = must(certs.CreateKeyring(filepath.Join(dir, "keys"), "posture.example.com", 2048, w.now()))(t)
+	w.keyring = must(certs.CreateKeyring(filepath.Join(dir, "keys"), "posture.example.com", certs.Kind{Algorithm: certs.RS256, Bits: 2048}, w.now()))(t)
 	w.authority = must(certs.CreateAuthority(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"), "Test device authority", w.now()))(t)
 	verifier := must(certs.NewVerifier([]certs.TrustedAuthority{{Certificate: w.authority.Certificate, IDFrom: certs.IDFromURI, BuiltIn: true}}))(t)
 
@@ -145,6 +166,7 @@ func (w *world) serve(listener net.Listener, verifier *certs.Verifier) {
 	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody}
 	mux.Handle("GET /saml/sso", web.Handle("GET /saml/sso", w.provider.ServeSSO, options))
 	mux.Handle("POST /saml/sso", web.Handle("POST /saml/sso", w.provider.ServeSSO, options))
+	w.serveOIDC(mux, verifier, listener.Addr().String())
 	server := &http.Server{Handler: mux, TLSConfig: certs.NewTLSConfig(sites), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan struct{})
 	go func() { defer close(done); server.ServeTLS(listener, "", "") }()
