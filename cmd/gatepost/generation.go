@@ -11,12 +11,10 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
-	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
 	"gatepost.dev/store"
-	"gatepost.dev/templates"
 )
 
 // generation is everything that comes from the configuration and the files it
@@ -137,61 +135,6 @@ func newSites(c *Config, clientCAs *x509.CertPool, now time.Time) ([]certs.Site,
 		out = append(out, *s)
 	}
 	return out, nil
-}
-
-// mount wires the endpoints of both hosts.
-func (g *generation) mount(records *store.Records, verifier *certs.Verifier, options *web.Options) {
-	entityID, ssoURL := g.config.EntityID(), g.config.DeviceURL+"/saml/sso"
-	sso := &idp.SAML{
-		EntityID:       entityID,
-		SSOURL:         ssoURL,
-		RelyingParties: g.parties,
-		Inventory:      records,
-		Recorder:       records,
-		Verifier:       verifier,
-		Keys:           g.keyring.Signing,
-		Now:            options.Now,
-	}
-	metadata := &idp.Metadata{EntityID: entityID, SSOURL: ssoURL, Keys: g.keyring.Published, Now: options.Now}
-
-	pages := *options
-	pages.WriteError = writeErrorPage
-	pages.MaxBody = idp.MaxRequestBody
-	device, issuer := http.NewServeMux(), http.NewServeMux()
-	device.Handle("GET /saml/sso", web.Handle("GET /saml/sso", sso.ServeSSO, &pages))
-	device.Handle("POST /saml/sso", web.Handle("POST /saml/sso", sso.ServeSSO, &pages))
-	issuer.Handle("GET /saml/metadata", web.Handle("GET /saml/metadata", metadata.ServeMetadata, &pages))
-	notFound := web.Handle("/", func(http.ResponseWriter, *http.Request) error {
-		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
-	}, &pages)
-	if g.config.IssuerHost() == g.config.DeviceHost() {
-		// One host does both, as for trials.
-		device.Handle("GET /saml/metadata", web.Handle("GET /saml/metadata", metadata.ServeMetadata, &pages))
-	}
-	device.Handle("/", notFound)
-	issuer.Handle("/", notFound)
-	g.device, g.issuer = device, issuer
-}
-
-// writeErrorPage answers an error of a browser's request with a page that tells
-// nothing of the request.
-func writeErrorPage(w http.ResponseWriter, _ *http.Request, e *web.Error, reference string) {
-	var page templates.Page = templates.BadRequest{Reference: reference}
-	if e.Status >= http.StatusInternalServerError {
-		page = templates.Unavailable{Reference: reference}
-	}
-	if err := templates.Write(w, e.Status, page); err != nil {
-		http.Error(w, http.StatusText(e.Status), e.Status)
-	}
-}
-
-// ServeHTTP serves a request on the host that it is for.
-func (g *generation) ServeHTTP(w http.ResponseWriter, r *http.Request, site string) {
-	if site == g.config.DeviceHost() {
-		g.device.ServeHTTP(w, r)
-		return
-	}
-	g.issuer.ServeHTTP(w, r)
 }
 
 // samlMetadata reads a service provider's metadata for the checks of the

@@ -252,7 +252,8 @@ func (s *server) tryReload(ctx context.Context) error {
 	return nil
 }
 
-// sweep deletes, again and again, the claims that cannot be replayed any more.
+// sweep deletes, again and again, the claims that cannot be replayed any more
+// and the grants that cannot be used any more.
 func (s *server) sweep(ctx context.Context) {
 	defer close(s.swept)
 	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
@@ -262,8 +263,9 @@ func (s *server) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := s.records.SweepClaims(ctx, s.now()); err != nil && ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "claims not swept", slog.String("error", err.Error()))
+			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()))
+			if err != nil && ctx.Err() == nil {
+				s.log.LogAttrs(ctx, slog.LevelError, "claims or grants not swept", slog.String("error", err.Error()))
 			}
 		}
 	}

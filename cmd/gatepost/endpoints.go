@@ -1,0 +1,158 @@
+package main
+
+import (
+	"net/http"
+
+	"gatepost.dev/certs"
+	"gatepost.dev/idp"
+	"gatepost.dev/idp/oidc"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/store"
+	"gatepost.dev/templates"
+)
+
+// endpoint is a route with what serves it.
+type endpoint struct {
+	route   string
+	serve   web.HandlerFunc
+	options *web.Options
+}
+
+// mount wires the endpoints of both hosts: on the device host, where browsers
+// prove their device, and on the issuer's, where everybody else asks.
+func (g *generation) mount(records *store.Records, verifier *certs.Verifier, options *web.Options) {
+	pages := *options
+	pages.WriteError = writeErrorPage
+	pages.MaxBody = idp.MaxRequestBody
+	device := append(g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages)...)
+	issuer := append(g.metadataEndpoints(&pages), g.tokenEndpoints(records, options)...)
+	if g.config.IssuerHost() == g.config.DeviceHost() {
+		// One host does both, as for trials.
+		device = append(device, issuer...)
+	}
+	notFound := endpoint{"/", func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
+	}, &pages}
+	g.device, g.issuer = newMux(append(device, notFound)), newMux(append(issuer, notFound))
+}
+
+func newMux(endpoints []endpoint) *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, e := range endpoints {
+		mux.Handle(e.route, web.Handle(e.route, e.serve, e.options))
+	}
+	return mux
+}
+
+func (g *generation) samlEndpoints(records *store.Records, verifier *certs.Verifier, pages *web.Options) []endpoint {
+	sso := &idp.SAML{
+		EntityID:       g.config.EntityID(),
+		SSOURL:         g.config.SSOURL(),
+		RelyingParties: g.parties,
+		Inventory:      records,
+		Recorder:       records,
+		Verifier:       verifier,
+		Keys:           g.keyring.Signing,
+		Now:            pages.Now,
+	}
+	return []endpoint{{"GET /saml/sso", sso.ServeSSO, pages}, {"POST /saml/sso", sso.ServeSSO, pages}}
+}
+
+func (g *generation) metadataEndpoints(pages *web.Options) []endpoint {
+	metadata := &idp.Metadata{EntityID: g.config.EntityID(), SSOURL: g.config.SSOURL(), Keys: g.keyring.Published, Now: pages.Now}
+	return []endpoint{{"GET /saml/metadata", metadata.ServeMetadata, pages}}
+}
+
+func (g *generation) authorizeEndpoints(records *store.Records, verifier *certs.Verifier, pages *web.Options) []endpoint {
+	authorize := &idp.OIDC{
+		Provider:  g.provider(),
+		Clients:   g.parties,
+		Inventory: records,
+		Recorder:  records,
+		Verifier:  verifier,
+		Keys:      g.publicKeys,
+		Now:       pages.Now,
+	}
+	return []endpoint{
+		{"GET /oidc/authorize", authorize.ServeAuthorize, pages},
+		{"POST /oidc/authorize", authorize.ServeAuthorize, pages},
+	}
+}
+
+func (g *generation) tokenEndpoints(records *store.Records, options *web.Options) []endpoint {
+	configuration := &idp.Configuration{Provider: g.provider(), MaxAge: certs.PublishFor}
+	keySet := &idp.KeySet{Keys: g.publicKeys, MaxAge: certs.PublishFor}
+	token := &idp.Token{Provider: g.provider(), Clients: g.parties, Grants: records, Signer: g.signer, Now: options.Now}
+	userInfo := &idp.UserInfo{Clients: g.parties, Grants: records, Now: options.Now}
+
+	forms, bearers := *options, *options
+	forms.WriteError, forms.MaxBody = idp.WriteTokenError, idp.MaxRequestBody
+	bearers.WriteError, bearers.MaxBody = idp.WriteBearerError, idp.MaxRequestBody
+	return []endpoint{
+		{"GET /.well-known/openid-configuration", configuration.ServeConfiguration, options},
+		{"GET /oidc/jwks", keySet.ServeKeySet, options},
+		{"POST /oidc/token", token.ServeToken, &forms},
+		{"GET /oidc/userinfo", userInfo.ServeUserInfo, &bearers},
+		{"POST /oidc/userinfo", userInfo.ServeUserInfo, &bearers},
+	}
+}
+
+// provider is what the OpenID Provider says of itself.
+func (g *generation) provider() *oidc.Provider {
+	p := g.config.Provider()
+	for _, ring := range g.keyrings() {
+		p.IDTokenAlgs = append(p.IDTokenAlgs, ring.Signing().Algorithm())
+	}
+	return p
+}
+
+// keyrings are the keys of ID tokens: RSA, and P-256 if the configuration has
+// them.
+func (g *generation) keyrings() []*certs.Keyring {
+	if g.es256 == nil {
+		return []*certs.Keyring{g.keyring}
+	}
+	return []*certs.Keyring{g.keyring, g.es256}
+}
+
+// signer is the key that signs ID tokens by alg now, or nil.
+func (g *generation) signer(alg string) *oidc.Signer {
+	for _, ring := range g.keyrings() {
+		if key := ring.Signing(); key.Algorithm() == alg {
+			return &oidc.Signer{ID: key.ID, Alg: alg, Key: key}
+		}
+	}
+	return nil
+}
+
+// publicKeys are those that relying parties should know.
+func (g *generation) publicKeys() []oidc.PublicKey {
+	var keys []oidc.PublicKey
+	for _, ring := range g.keyrings() {
+		for _, key := range ring.Published() {
+			keys = append(keys, oidc.PublicKey{ID: key.ID, Alg: key.Algorithm(), Key: key.Certificate.PublicKey})
+		}
+	}
+	return keys
+}
+
+// writeErrorPage answers an error of a browser's request with a page that tells
+// nothing of the request.
+func writeErrorPage(w http.ResponseWriter, _ *http.Request, e *web.Error, reference string) {
+	var page templates.Page = templates.BadRequest{Reference: reference}
+	if e.Status >= http.StatusInternalServerError {
+		page = templates.Unavailable{Reference: reference}
+	}
+	if err := templates.Write(w, e.Status, page); err != nil {
+		http.Error(w, http.StatusText(e.Status), e.Status)
+	}
+}
+
+// ServeHTTP serves a request on the host that it is for.
+func (g *generation) ServeHTTP(w http.ResponseWriter, r *http.Request, site string) {
+	if site == g.config.DeviceHost() {
+		g.device.ServeHTTP(w, r)
+		return
+	}
+	g.issuer.ServeHTTP(w, r)
+}
