@@ -55,10 +55,11 @@ type Parameter struct {
 	Value string `json:"value"`
 }
 
-// NewSecret makes a client secret: 32 random bytes in base64url, which no
-// encoding on the way changes.
+// NewSecret makes a client secret: 48 random bytes in base64url, which no
+// encoding on the way changes. Its 64 characters are what HS512 demands of a key
+// (RFC 7518 section 3.2).
 func NewSecret() string {
-	var b [32]byte
+	var b [48]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

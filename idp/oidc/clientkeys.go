@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -15,12 +16,11 @@ import (
 const (
 	maxKeySet  = 64 << 10 // bytes
 	maxKeys    = 16
-	minRSABits = 2048
-	maxRSABits = 8192
+	minRSABits = 2048 // above 4096, go-jose reads none
 )
 
 // ParseKeys reads the JWK set that a client registers (RFC 7517 section 5): 1 to
-// 16 public keys for signatures, RSA of 2048 to 8192 bits or EC on P-256, P-384 or
+// 16 public keys for signatures, RSA of 2048 to 4096 bits or EC on P-256, P-384 or
 // P-521. Any other key in it is an error: left out, it would be missed on the day
 // that the client begins to use it.
 func ParseKeys(data []byte) (*jose.JSONWebKeySet, error) {
@@ -76,11 +76,11 @@ func parseKey(raw jsontext.Value) (*jose.JSONWebKey, error) {
 func checkKey(k *jose.JSONWebKey) error {
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return fmt.Errorf("RSA key has %d bits; it must have %d to %d", n, minRSABits, maxRSABits)
+		if n := key.N.BitLen(); n < minRSABits {
+			return fmt.Errorf("RSA key has %d bits; it must have at least %d", n, minRSABits)
 		}
-		if key.E < 3 || key.E%2 == 0 {
-			return fmt.Errorf("RSA key has the exponent %d", key.E)
+		if key.E < 3 || key.E%2 == 0 || key.E > math.MaxInt32 {
+			return fmt.Errorf("RSA key has the exponent %d", key.E) // crypto/rsa would verify nothing with it
 		}
 		return nil
 	case *ecdsa.PublicKey:

@@ -13,9 +13,11 @@ import (
 
 const (
 	maxHeader = 4 << 10 // encoded
-	// maxTries bounds the keys that one signature is tried with: each may cost a
-	// millisecond, and anybody can make us try.
-	maxTries = 4
+	// maxTries bounds the keys that one signature is tried with, when it names none:
+	// anybody can make us try. Two are enough for a rotation. A client with more of
+	// a kind, or with two on P-521, which cost milliseconds, names its key.
+	maxTries     = 2
+	maxTriesP521 = 1
 )
 
 // verifier says whose signature on a compact JWS is believed (RFC 7515). The key
@@ -89,9 +91,14 @@ func (v *verifier) checkHeader(token string) *BadRequest {
 // candidates gives the keys that may have made a signature.
 func (v *verifier) candidates(alg, kid string) ([]any, *BadRequest) {
 	var keys []any
-	if strings.HasPrefix(alg, "HS") {
+	if size, ok := macKeySize(alg); ok {
 		for _, s := range v.secrets {
-			keys = append(keys, s)
+			if len(s) >= size {
+				keys = append(keys, s)
+			}
+		}
+		if len(keys) == 0 && len(v.secrets) > 0 {
+			return nil, bad("secret_short", "%s needs a secret of %d bytes", alg, size)
 		}
 	} else if v.keys != nil {
 		for i := range v.keys.Keys {
@@ -100,13 +107,31 @@ func (v *verifier) candidates(alg, kid string) ([]any, *BadRequest) {
 			}
 		}
 	}
+	limit := maxTries
+	if alg == "ES512" {
+		limit = maxTriesP521
+	}
 	switch {
 	case len(keys) == 0:
 		return nil, bad("key_unknown", "client has no key %.80q for %s", kid, alg)
-	case len(keys) > maxTries:
+	case len(keys) > limit:
 		return nil, bad("key_unnamed", "%d keys fit, and none is named", len(keys))
 	}
 	return keys, nil
+}
+
+// macKeySize is how long a secret must be at least, in bytes (RFC 7518 section
+// 3.2). It is not ok of an algorithm that takes no secret.
+func macKeySize(alg string) (size int, ok bool) {
+	switch alg {
+	case "HS256":
+		return 32, true
+	case "HS384":
+		return 48, true
+	case "HS512":
+		return 64, true
+	}
+	return 0, false
 }
 
 // fits tells whether a key is for an algorithm (RFC 7518 section 3.1).

@@ -9,8 +9,9 @@ import (
 // Bounds of what is read, in bytes.
 const (
 	maxEncoded    = 64 << 10 // a query string or a form body
-	maxParameters = 64       // of them, in number
-	maxValue      = 4 << 10  // of most of them, decoded
+	maxParameters = 64       // in it
+	maxValue      = 4 << 10  // of each, decoded
+	maxDocument   = 16 << 10 // of each that holds a document, which costs more to read than to send
 )
 
 // parameters are decoded, by name. One without a value is as good as absent (RFC
@@ -24,7 +25,10 @@ func parseParameters(encoded string) (parameters, *BadRequest) {
 		return nil, bad("too_large", "parameters are %d bytes, at most %d are read", len(encoded), maxEncoded)
 	}
 	p := make(parameters, 16)
-	for encoded != "" {
+	for pairs := 1; encoded != ""; pairs++ {
+		if pairs > maxParameters {
+			return nil, bad("too_large", "more than %d parameters", maxParameters)
+		}
 		var pair string
 		pair, encoded, _ = strings.Cut(encoded, "&")
 		if pair == "" {
@@ -41,9 +45,6 @@ func parseParameters(encoded string) (parameters, *BadRequest) {
 		if _, twice := p[name]; twice {
 			return nil, bad("duplicate_parameter", "parameter %.80q is given twice", name)
 		}
-		if len(p) == maxParameters {
-			return nil, bad("too_large", "more than %d parameters", maxParameters)
-		}
 		if b := checkValue(name, value); b != nil {
 			return nil, b
 		}
@@ -54,24 +55,20 @@ func parseParameters(encoded string) (parameters, *BadRequest) {
 
 // checkValue refuses a value that no honest client sends.
 func checkValue(name, value string) *BadRequest {
+	limit := maxValue
+	switch name {
+	case "request", "id_token_hint", "claims", "client_assertion":
+		limit = maxDocument
+	}
 	switch {
 	case !utf8.ValidString(name) || !utf8.ValidString(value):
 		return bad("malformed", "parameter %.80q is not UTF-8", name)
 	case strings.ContainsFunc(value, isControl):
 		return bad("malformed", "parameter %.80q has a control byte", name)
-	case len(value) > maxValue && !isDocument(name):
-		return bad("too_large", "parameter %.80q is %d bytes, at most %d are read", name, len(value), maxValue)
+	case len(value) > limit:
+		return bad("too_large", "parameter %.80q is %d bytes, at most %d are read", name, len(value), limit)
 	}
 	return nil
-}
-
-// isDocument tells the parameters that hold a document, not a value.
-func isDocument(name string) bool {
-	switch name {
-	case "request", "id_token_hint", "claims", "client_assertion":
-		return true
-	}
-	return false
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -135,7 +135,9 @@ func (t *TokenRequest) Authenticate(c *Client, p *Provider, now time.Time) (*Ass
 	return nil, nil
 }
 
-func (s *Secret) expired(now time.Time) bool { return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) }
+func (s *Secret) expired(now time.Time) bool {
+	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
+}
 
 // unauthenticated says the same whatever failed.
 func unauthenticated(reason string, err error) *Error {
