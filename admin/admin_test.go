@@ -272,32 +272,6 @@ func TestRelyingPartyRefused(t *testing.T) {
 	}
 }
 
-func TestKeys(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	keys, err := w.Client.Keys(t.Context())
-	if err != nil || len(keys) != 1 || keys[0].ID != "key1" || keys[0].State != "signing" || keys[0].Certificate != certificatePEM(w.authority.Certificate) {
-		t.Fatal(keys, err)
-	}
-	next, err := w.RotateKey(t.Context())
-	if err != nil || next.ID != "key2" || next.State != "next" {
-		t.Fatal(next, err)
-	}
-	_, err = w.RotateKey(t.Context())
-	wantProblem(t, err, http.StatusConflict, `"key2" is next already`)
-	if keys, err = w.ActivateKey(t.Context(), "key2"); err != nil || len(keys) != 2 || keys[0].ID != "key2" || keys[0].State != "signing" || keys[1].State != "previous" {
-		t.Fatal(keys, err)
-	}
-	_, err = w.ActivateKey(t.Context(), "key9")
-	wantProblem(t, err, http.StatusNotFound, `no key "key9"`)
-	w.ring.err = errors.New("read-only file system at /secret/place")
-	_, err = w.RotateKey(t.Context())
-	wantProblem(t, err, http.StatusInternalServerError, "")
-	if strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "reference") || !strings.Contains(w.log.String(), "/secret/place") {
-		t.Errorf("the client reads %v, the log has %s", err, w.log)
-	}
-}
-
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -123,23 +123,26 @@ func (c *Client) RemoveRelyingParty(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "relying-parties/"+url.PathEscape(name), nil, nil)
 }
 
-// Keys gets the published signing keys, the one that signs first.
+// Keys gets the published signing keys, RS256 before ES256, and of each the one
+// that signs first.
 func (c *Client) Keys(ctx context.Context) ([]Key, error) {
 	var list keyList
 	err := c.call(ctx, http.MethodGet, "keys", nil, &list)
 	return list.Keys, err
 }
 
-// RotateKey publishes a next key.
-func (c *Client) RotateKey(ctx context.Context) (next Key, err error) {
-	err = c.call(ctx, http.MethodPost, "keys/rotate", nil, &next)
+// RotateKey publishes a next key for the algorithm (empty: RS256). Unless forced
+// it drops no previous one that relying parties may need.
+func (c *Client) RotateKey(ctx context.Context, algorithm string, force bool) (next Key, err error) {
+	err = c.call(ctx, http.MethodPost, "keys/rotate", keyRotation{algorithm, force}, &next)
 	return next, err
 }
 
-// ActivateKey makes a published key sign, and gets the keys as they are then.
-func (c *Client) ActivateKey(ctx context.Context, id string) ([]Key, error) {
+// ActivateKey makes a published key sign, unless forced only one that relying
+// parties know, and gets the keys as they are then.
+func (c *Client) ActivateKey(ctx context.Context, id string, force bool) ([]Key, error) {
 	var list keyList
-	err := c.call(ctx, http.MethodPost, "keys/"+url.PathEscape(id)+"/activate", nil, &list)
+	err := c.call(ctx, http.MethodPost, "keys/"+url.PathEscape(id)+"/activate", keyActivation{force}, &list)
 	return list.Keys, err
 }
 

@@ -202,41 +202,15 @@ func (s *staging) Commit(_ context.Context, progress func(done, total int)) (res
 	return result, s.m.err
 }
 
-// ring is a Keyring whose keys sign nothing.
-type ring struct {
-	keys []*certs.SigningKey
-	next *x509.Certificate
-	err  error
-}
-
-func (r *ring) Published() []*certs.SigningKey { return slices.Clone(r.keys) }
-
-func (r *ring) Rotate(time.Time, bool) (*certs.SigningKey, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	next := &certs.SigningKey{ID: "key2", Certificate: r.next, State: certs.StateNext}
-	r.keys = append(r.keys[:1], next)
-	return next, nil
-}
-
-func (r *ring) Activate(id string, _ time.Time, _ bool) error {
-	if r.keys[0].ID == id {
-		return r.err
-	}
-	r.keys[0].State, r.keys[1].State = certs.StatePrevious, certs.StateSigning
-	slices.Reverse(r.keys)
-	return r.err
-}
-
 // world is a server of the API over a socket, with a client of it and what lies
 // behind it.
 type world struct {
 	*Client
 	*memory
-	ring      *ring
+	rings     []Keyring
 	authority *certs.Authority
 	file      []RelyingParty // of the configuration
+	later     time.Duration  // how much later than clock the keys' clock is
 	stop      chan struct{}
 	log       *records
 }
@@ -259,6 +233,8 @@ func (r *records) String() string {
 	return r.text.String()
 }
 
+func (w *world) now() time.Time { return clock().Add(w.later) }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{memory: newMemory(), stop: make(chan struct{}), log: &records{}}
@@ -267,7 +243,6 @@ func newWorld(t *testing.T) *world {
 	if w.authority, err = certs.CreateAuthority(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"), "Test authority", now); err != nil {
 		t.Fatal(err)
 	}
-	w.ring = &ring{keys: []*certs.SigningKey{{ID: "key1", Certificate: w.authority.Certificate, State: certs.StateSigning}}, next: w.authority.Certificate}
 	mux := http.NewServeMux()
 	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: clock}
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
@@ -281,7 +256,7 @@ func newWorld(t *testing.T) *world {
 		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}, Options: options},
 		&RelyingParties{Records: w.memory, File: func() []RelyingParty { return w.file },
 			HasPolicy: func(name string) bool { return name == "default" || name == "strict" }, Now: clock, Options: options},
-		&Keys{Ring: func() Keyring { return w.ring }, Now: clock, Options: options},
+		&Keys{Rings: func() []Keyring { return w.rings }, Now: w.now, Options: options},
 		&Decisions{Log: w.memory, Interval: time.Millisecond, Stopping: w.stop, Options: options},
 		&Overview{Version: "1.2.3", StartedAt: now.Add(-time.Hour), Now: clock, Options: options,
 			Counts: func(context.Context) (map[string]int, error) {

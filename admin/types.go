@@ -109,6 +109,7 @@ type relyingPartyList struct {
 // Key is a published signing key.
 type Key struct {
 	ID          string    `json:"id"`
+	Algorithm   string    `json:"algorithm"`   // RS256 or ES256
 	State       string    `json:"state"`       // signing, next or previous
 	Certificate string    `json:"certificate"` // PEM
 	NotBefore   time.Time `json:"not_before"`
@@ -117,6 +118,15 @@ type Key struct {
 
 type keyList struct {
 	Keys []Key `json:"keys"`
+}
+
+type keyRotation struct {
+	Algorithm string `json:"algorithm,omitempty"` // empty: RS256
+	Force     bool   `json:"force"`
+}
+
+type keyActivation struct {
+	Force bool `json:"force"`
 }
 
 // DecisionList is one page of decisions, the oldest first.

@@ -48,7 +48,7 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			Now:       now,
 			Options:   options,
 		},
-		&admin.Keys{Ring: func() admin.Keyring { return g.keyring }, Now: now, Options: options},
+		&admin.Keys{Rings: g.adminKeyrings, Now: now, Options: options},
 		&admin.Decisions{Log: records, Stopping: p.stopping, Options: options},
 		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records), Options: options},
 		&admin.NotFound{Options: options},
@@ -58,12 +58,24 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 	return mux
 }
 
+// adminKeyrings are the rings of keys, RSA first.
+func (g *generation) adminKeyrings() []admin.Keyring {
+	if g.es256 == nil {
+		return []admin.Keyring{g.keyring}
+	}
+	return []admin.Keyring{g.keyring, g.es256}
+}
+
 func (g *generation) counts(records *store.Records) func(context.Context) (map[string]int, error) {
 	return func(ctx context.Context) (map[string]int, error) {
 		stored, err := records.RelyingParties(ctx)
+		keys := 0
+		for _, ring := range g.adminKeyrings() {
+			keys += len(ring.Published())
+		}
 		return map[string]int{
 			"relying_parties": len(g.parties.file) + len(stored),
-			"signing_keys":    len(g.keyring.Published()),
+			"signing_keys":    keys,
 		}, err
 	}
 }

@@ -66,6 +66,7 @@ storage: bolt:gatepost.db
 
 signing:
   keys: keys              # one file a key; ` + "`gatepost key rotate`" + ` adds one
+  es256_keys: es256-keys  # for ID tokens by ES256; ` + "`gatepost key rotate --alg ES256`" + ` adds one
 
 devices:
   # The built-in authority issues the devices' certificates.

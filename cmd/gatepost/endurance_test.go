@@ -44,7 +44,7 @@ func TestReloadDropsNoRequest(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--activate", second}, {"--activate", first}, {"--activate", second}, {}} {
 		tr.more(t, browsers)
-		in.gatepost(t, append([]string{"key", "rotate"}, args...)...)
+		in.gatepost(t, append([]string{"key", "rotate", "--force"}, args...)...)
 	}
 	reload()
 	tr.more(t, browsers)

@@ -19,9 +19,22 @@ type initCommand struct {
 	TrialTLS  bool   `name:"trial-tls" help:"Also make TLS certificates of an authority that no browser knows, to try things out."`
 }
 
-// rsaBits is the size of new signing keys: every service provider takes it, and
-// a signature costs a third of one by 3072 bits.
+// rsaBits is the size of new RSA keys: every service provider takes it, and a
+// signature costs a third of one by 3072 bits.
 const rsaBits = 2048
+
+// createKeyring makes the folder that the configuration names for keys of the
+// algorithm, with the first key.
+func createKeyring(c *Config, algorithm string, now time.Time) (*certs.Keyring, error) {
+	dir, kind := c.Signing.Keys, certs.Kind{Algorithm: algorithm, Bits: rsaBits}
+	if algorithm == certs.ES256 {
+		dir, kind.Bits = c.Signing.ES256Keys, 0
+	}
+	if dir == "" {
+		return nil, fmt.Errorf("%s names no folder for %s keys: write one under signing as es256_keys", c.file, algorithm)
+	}
+	return certs.CreateKeyring(dir, c.IssuerHost(), kind, now)
+}
 
 // Run makes the folder.
 func (c *initCommand) Run(e *env) error {
@@ -60,8 +73,10 @@ func initialize(c *initCommand, now time.Time) ([][2]string, error) {
 	if err := makeEmpty(c.Data); err != nil {
 		return nil, err
 	}
-	if _, err := certs.CreateKeyring(config.Signing.Keys, config.IssuerHost(), certs.Kind{Algorithm: certs.RS256, Bits: rsaBits}, now); err != nil {
-		return nil, err
+	for _, algorithm := range []string{certs.RS256, certs.ES256} {
+		if _, err := createKeyring(config, algorithm, now); err != nil {
+			return nil, err
+		}
 	}
 	authority := config.Devices.Authority
 	if _, err := certs.CreateAuthority(authority.Certificate, authority.Key, "Gatepost device authority of "+config.IssuerHost(), now); err != nil {
@@ -77,6 +92,7 @@ func initialize(c *initCommand, now time.Time) ([][2]string, error) {
 	files := [][2]string{
 		{"gatepost.yaml", "the configuration, with a comment on every key"},
 		{"keys/", "the key that signs answers; whoever has it can say any device is managed"},
+		{"es256-keys/", "the same for ID tokens by ES256"},
 		{"device-ca.*", "the authority that issues device certificates"},
 		{"gatepost.db", "the store: devices, decisions, organisations"},
 	}
