@@ -1,14 +1,12 @@
 package conform
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"html/template"
-	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"gatepost.dev/internal/web"
 )
@@ -26,26 +24,50 @@ const maxPosted = 1 << 20
 // The answer's page is 200 for a posture and for a signed failure, 400 for what
 // Okta rejects; its outcome stands in <dl id="result"> for programs.
 func (o *Okta) Handler() http.Handler {
-	options := &web.Options{Log: o.cfg.Log, Now: o.cfg.Now, WriteError: o.writeError, MaxBody: maxPosted}
 	mux := http.NewServeMux()
-	for route, h := range map[string]web.HandlerFunc{
-		"GET /{$}":                o.serveStart,
+	o.mount(mux)
+	mountStart(mux, o.cfg.Log, o.cfg.Now, o.writer(), startPage{SAML: o.samlStart()})
+	return mux
+}
+
+// Handler serves both protocols at one address, with one start page.
+func Handler(o *Okta, p *OktaOIDC) http.Handler {
+	mux := http.NewServeMux()
+	o.mount(mux)
+	p.mount(mux)
+	mountStart(mux, o.cfg.Log, o.cfg.Now, o.writer(), startPage{SAML: o.samlStart(), OIDC: p.oidcStart()})
+	return mux
+}
+
+// mount serves all but the start page.
+func (o *Okta) mount(mux *http.ServeMux) {
+	mountAll(mux, o.cfg.Log, o.cfg.Now, o.writer(), map[string]web.HandlerFunc{
 		"GET /login":              o.serveLogin,
 		"POST " + o.acs.Path:      o.serveAnswer,
 		"GET " + o.metadataPath(): o.serveMetadata,
-	} {
+	})
+}
+
+func mountStart(mux *http.ServeMux, log *slog.Logger, now func() time.Time, p pageWriter, start startPage) {
+	mountAll(mux, log, now, p, map[string]web.HandlerFunc{
+		"GET /{$}": func(w http.ResponseWriter, _ *http.Request) error { return p.page(w, http.StatusOK, "start", start) },
+	})
+}
+
+func mountAll(mux *http.ServeMux, log *slog.Logger, now func() time.Time, p pageWriter, routes map[string]web.HandlerFunc) {
+	options := &web.Options{Log: log, Now: now, WriteError: p.writeError, MaxBody: maxPosted}
+	for route, h := range routes {
 		mux.Handle(route, web.Handle(route, h, options))
 	}
-	return mux
 }
 
 func (o *Okta) metadataPath() string { return "/api/v1/idps/" + o.idpID + "/metadata.xml" }
 
-func (o *Okta) serveStart(w http.ResponseWriter, r *http.Request) error {
-	return o.page(w, http.StatusOK, "start", startPage{
-		EntityID: o.cfg.EntityID, Issuer: o.cfg.Issuer, Metadata: o.metadataPath(),
-	})
+func (o *Okta) samlStart() *samlStart {
+	return &samlStart{EntityID: o.cfg.EntityID, Issuer: o.cfg.Issuer, Metadata: o.metadataPath()}
 }
+
+func (o *Okta) writer() pageWriter { return pageWriter{o.cfg.Rand} }
 
 func (o *Okta) serveMetadata(w http.ResponseWriter, r *http.Request) error {
 	// As Okta serves it.
@@ -80,7 +102,7 @@ func (o *Okta) serveLogin(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, req.URL, http.StatusFound)
 		return nil
 	}
-	return o.page(w, http.StatusOK, "post", req.Form)
+	return o.writer().page(w, http.StatusOK, "post", req.Form)
 }
 
 // instanceID makes up the ID of an application as Okta's look: 0oa and 17
@@ -91,54 +113,18 @@ func instanceID(app string) string {
 }
 
 func (o *Okta) serveAnswer(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
-		}
-		return &web.Error{Status: http.StatusBadRequest, Reason: "bad_form", Public: "The form cannot be read.", Err: err}
+	if err := parseForm(r); err != nil {
+		return err
 	}
 	signIn, err := o.Receive(r.PostForm.Get("SAMLResponse"), r.PostForm.Get("RelayState"))
 	if rejection, ok := errors.AsType[*Rejection](err); ok {
-		web.Annotate(r.Context(), slog.String("outcome", "rejected"), slog.String("rule", rejection.Rule))
-		return o.page(w, http.StatusBadRequest, "result", rejectedPage(rejection))
+		web.Annotate(r.Context(), slog.String("outcome", rejected), slog.String("rule", rejection.Rule))
+		return o.writer().page(w, http.StatusBadRequest, "result", resultPage{verdict: rejection.verdict()})
 	}
 	if err != nil {
 		return err
 	}
 	p := acceptedPage(signIn)
 	web.Annotate(r.Context(), slog.String("outcome", p.Outcome), slog.String("request_id", signIn.RequestID))
-	return o.page(w, http.StatusOK, "result", p)
-}
-
-// page renders one template with its own nonce. There is no form-action in the
-// policy: browsers apply it to the redirects that follow a form as well.
-func (o *Okta) page(w http.ResponseWriter, status int, name string, data any) error {
-	raw := make([]byte, 16)
-	if _, err := io.ReadFull(o.cfg.Rand, raw); err != nil {
-		return err
-	}
-	nonce := hex.EncodeToString(raw)
-	var body bytes.Buffer
-	if err := pages.ExecuteTemplate(&body, name, struct {
-		Nonce string
-		Style template.CSS
-		Page  any
-	}{nonce, style, data}); err != nil {
-		return err
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; script-src 'nonce-"+nonce+
-		"'; base-uri 'none'; frame-ancestors 'none'")
-	w.WriteHeader(status)
-	_, err := body.WriteTo(w)
-	return err
-}
-
-// writeError is the page for what never got as far as being judged.
-func (o *Okta) writeError(w http.ResponseWriter, r *http.Request, e *web.Error, reference string) {
-	if err := o.page(w, e.Status, "error", errorPage{Text: e.Public, Reference: reference}); err != nil {
-		http.Error(w, e.Public, e.Status)
-	}
+	return o.writer().page(w, http.StatusOK, "result", p)
 }

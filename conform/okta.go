@@ -1,10 +1,10 @@
-// Package conform plays Okta against any SAML identity provider: it asks for a
-// device's posture as Okta asks and judges the answer as Okta judges it, with
-// Okta's own error texts.
+// Package conform plays Okta against any identity provider, by SAML and by
+// OpenID Connect: it asks for a device's posture as Okta asks and judges the
+// answer as Okta judges it, with Okta's own error texts where they are known.
 //
-// It is neither Okta nor a service provider for anybody's sign-ins, and it
-// knows no provider from within: it must not import package idp, or it would
-// find right whatever that does.
+// It is neither Okta nor a relying party for anybody's sign-ins, and it knows no
+// provider from within: it must not import package idp, or it would find right
+// whatever that does.
 package conform
 
 import (

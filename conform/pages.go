@@ -6,17 +6,28 @@ import (
 	"gatepost.dev/contract"
 )
 
-type startPage struct{ EntityID, Issuer, Metadata string }
+// startPage has what can be started; nil: not served here.
+type startPage struct {
+	SAML *samlStart
+	OIDC *oidcStart
+}
+
+type samlStart struct{ EntityID, Issuer, Metadata string }
 
 type errorPage struct{ Text, Reference string }
 
-// resultPage is what Okta made of an answer.
-type resultPage struct {
+// verdict is what Okta made of an answer.
+type verdict struct {
 	Outcome string // signed-in, failed or rejected
 	Title   string
 
 	User, Managed, Compliant string
 	Error, Why               string // of a rejection: Okta's text, and the rule and cause; of a failure: its status
+}
+
+// resultPage is a verdict on an answer by SAML, with what the answer says.
+type resultPage struct {
+	verdict
 
 	Device       contract.Device
 	Facts        []contract.Fact
@@ -27,18 +38,29 @@ type resultPage struct {
 	Response     string
 }
 
-func rejectedPage(r *Rejection) resultPage {
-	return resultPage{
-		Outcome: "rejected", Title: "Okta rejects this answer",
+// The outcomes.
+const (
+	signedIn = "signed-in"
+	failed   = "failed"
+	rejected = "rejected"
+)
+
+const (
+	titleSignedIn = "Okta knows this device"
+	titleFailed   = "The provider does not vouch for this device"
+)
+
+func (r *Rejection) verdict() verdict {
+	return verdict{
+		Outcome: rejected, Title: "Okta rejects this answer",
 		Error: r.Text, Why: r.Rule + ": " + r.Cause.Error(),
 	}
 }
 
 func acceptedPage(s *SignIn) resultPage {
 	p := resultPage{
-		Outcome: "signed-in", Title: "Okta knows this device",
-		User: s.Subject, Managed: yesNo(s.Managed), Compliant: "not said",
-		Device: s.Device, Facts: s.Facts, Attestations: s.Attestations, App: s.AppContext,
+		verdict: verdict{Outcome: signedIn, Title: titleSignedIn, User: s.Subject, Managed: yesNo(s.Managed), Compliant: "not said"},
+		Device:  s.Device, Facts: s.Facts, Attestations: s.Attestations, App: s.AppContext,
 		Encrypted: s.Encrypted, Seconded: s.Seconded, Response: string(s.Response),
 	}
 	for _, f := range s.Facts {
@@ -47,7 +69,7 @@ func acceptedPage(s *SignIn) resultPage {
 		}
 	}
 	if !s.OK() {
-		p.Outcome, p.Title = "failed", "The provider does not vouch for this device"
+		p.Outcome, p.Title = failed, titleFailed
 		p.Managed, p.Compliant = "", ""
 		p.Error, p.Why = s.StatusMessage, s.Status+" / "+s.SubStatus
 		if s.StatusDetail != "" {
@@ -87,7 +109,7 @@ th, td { text-align: left; padding: .25rem 1rem .25rem 0; border-bottom: 1px sol
 
 // pages has everything that a browser is shown. Values are escaped by
 // html/template; nothing of an answer is ever written as markup.
-var pages = template.Must(template.New("").Parse(`
+var pages = template.Must(template.Must(template.New("").Parse(oidcPages)).Parse(`
 {{define "head"}}<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -103,14 +125,15 @@ var pages = template.Must(template.New("").Parse(`
 <main>
 <h1>Simulated Okta</h1>
 <p>This plays the part of an Okta org that asks a device posture provider about the device in front of it. It signs nobody in to anything.</p>
+{{with .Page.SAML}}<h2>SAML 2.0</h2>
 <dl>
-<dt>Service provider</dt><dd>{{.Page.EntityID}}</dd>
-<dt>Identity provider</dt><dd>{{.Page.Issuer}}</dd>
-<dt>Metadata</dt><dd><a href="{{.Page.Metadata}}">{{.Page.Metadata}}</a></dd>
+<dt>Service provider</dt><dd>{{.EntityID}}</dd>
+<dt>Identity provider</dt><dd>{{.Issuer}}</dd>
+<dt>Metadata</dt><dd><a href="{{.Metadata}}">{{.Metadata}}</a></dd>
 </dl>
 <form action="/login" method="get">
 <fieldset>
-<legend>Sign in</legend>
+<legend>Sign in by SAML</legend>
 <label for="user">User</label>
 <input id="user" name="user" value="user@example.com" autocomplete="off" spellcheck="false">
 <label for="app">Application (its context is sent and must come back; may be empty)</label>
@@ -124,7 +147,8 @@ var pages = template.Must(template.New("").Parse(`
 </fieldset>
 </form>
 <p>Or at once, as user@example.com: <a id="login-redirect" href="/login?binding=redirect&amp;user=user%40example.com">by HTTP-Redirect</a>,
-<a id="login-post" href="/login?binding=post&amp;user=user%40example.com">by HTTP-POST</a>.</p>
+<a id="login-post" href="/login?binding=post&amp;user=user%40example.com">by HTTP-POST</a>.</p>{{end}}
+{{with .Page.OIDC}}{{template "start-oidc" .}}{{end}}
 </main>
 </body>
 </html>
@@ -147,19 +171,21 @@ var pages = template.Must(template.New("").Parse(`
 </html>
 {{end}}
 
+{{define "outcome"}}<dl id="result">
+<dt>Outcome</dt><dd id="result-outcome">{{.Outcome}}</dd>
+<dt>User</dt><dd id="result-user">{{.User}}</dd>
+<dt>Managed</dt><dd id="result-managed">{{.Managed}}</dd>
+<dt>Compliant</dt><dd id="result-compliant">{{.Compliant}}</dd>
+<dt>Error</dt><dd id="result-error">{{.Error}}</dd>
+<dt>Why</dt><dd id="result-why">{{.Why}}</dd>
+</dl>{{end}}
+
 {{define "result"}}{{template "head" .}}<title>{{.Page.Title}}</title>
 </head>
 <body>
 <main>
 <h1>{{.Page.Title}}</h1>
-<dl id="result">
-<dt>Outcome</dt><dd id="result-outcome">{{.Page.Outcome}}</dd>
-<dt>User</dt><dd id="result-user">{{.Page.User}}</dd>
-<dt>Managed</dt><dd id="result-managed">{{.Page.Managed}}</dd>
-<dt>Compliant</dt><dd id="result-compliant">{{.Page.Compliant}}</dd>
-<dt>Error</dt><dd id="result-error">{{.Page.Error}}</dd>
-<dt>Why</dt><dd id="result-why">{{.Page.Why}}</dd>
-</dl>
+{{template "outcome" .Page}}
 {{if eq .Page.Outcome "signed-in"}}
 <h2>The device</h2>
 <dl>
