@@ -3,10 +3,8 @@ package conform
 import (
 	"bytes"
 	"html"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -18,17 +16,7 @@ import (
 // browse asks the handler and returns the answer with its body.
 func browse(t *testing.T, o *Okta, method, target string, form url.Values) (*http.Response, string) {
 	t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	r := httptest.NewRequest(method, target, body)
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	w := httptest.NewRecorder()
-	o.Handler().ServeHTTP(w, r)
-	return w.Result(), w.Body.String()
+	return surf(t, o.Handler(), method, target, form)
 }
 
 // result reads the values of <dl id="result">.
