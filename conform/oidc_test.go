@@ -148,7 +148,7 @@ func TestOIDCSignedRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	query := queryOf(t, req)
-	jws, err := jose.ParseSigned(query.Get("request"), []jose.SignatureAlgorithm{"HS256"})
+	jws, err := jose.ParseSignedCompact(query.Get("request"), []jose.SignatureAlgorithm{"HS256"})
 	if err != nil {
 		t.Fatal(err)
 	}

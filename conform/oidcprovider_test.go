@@ -104,7 +104,7 @@ func (p *provider) read(query url.Values) (url.Values, error) {
 	if object == "" {
 		return query, nil
 	}
-	jws, err := jose.ParseSigned(object, []jose.SignatureAlgorithm{"RS256", "RS384", "RS512", "HS256", "HS384", "HS512"})
+	jws, err := jose.ParseSignedCompact(object, []jose.SignatureAlgorithm{"RS256", "RS384", "RS512", "HS256", "HS384", "HS512"})
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (p *provider) authenticated(r *http.Request) bool {
 	case secretPost:
 		return !basic && r.FormValue("client_id") == testClient && r.FormValue("client_secret") == testSecret && assertion == ""
 	}
-	jws, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{"RS256"})
+	jws, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{"RS256"})
 	if err != nil || basic || r.PostForm.Has("client_secret") {
 		return false
 	}
