@@ -47,6 +47,17 @@ type OIDC struct {
 	IDTokenAlg string `yaml:"id_token_alg"`
 }
 
+// Provider is what the OpenID Provider says of itself, but for its algorithms.
+func (c *Config) Provider() *oidc.Provider {
+	return &oidc.Provider{
+		Issuer:       c.Issuer,
+		AuthorizeURL: c.DeviceURL + "/oidc/authorize", // where browsers prove their device
+		TokenURL:     c.Issuer + "/oidc/token",
+		UserInfoURL:  c.Issuer + "/oidc/userinfo",
+		JWKSURL:      c.Issuer + "/oidc/jwks",
+	}
+}
+
 // exampleRedirectURI is Okta's.
 const exampleRedirectURI = "https://acme.okta.com/oauth2/v1/authorize/callback"
 
