@@ -100,6 +100,7 @@ func TestLoadConfigFull(t *testing.T) {
 		{"on_noncompliant", c.RelyingParties[0].OnNoncompliant, "refuse"},
 		{"client_id", c.RelyingParties[1].OIDC.ClientID, "okta/acme"},
 		{"client_secret_file", c.RelyingParties[1].OIDC.ClientSecretFile, "/run/secrets/okta.secret"},
+		{"id_token_alg", c.RelyingParties[1].OIDC.IDTokenAlg, "ES256"},
 		{"jwks_file", c.RelyingParties[1].OIDC.JWKSFile, in("okta.jwks.json")},
 		{"redirect_uris", c.RelyingParties[1].OIDC.RedirectURIs[1], "https://device.example.com/oauth2/v1/authorize/callback?a=b"},
 		{"name from environment", c.RelyingParties[3].Name, "acme.test-2"},
