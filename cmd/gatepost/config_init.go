@@ -78,8 +78,8 @@ devices:
   authorities: []
   # - { certificate: mdm-ca.crt, id_from: cn }
 
-# The Okta organisations that may ask. ` + "`gatepost org add NAME --metadata FILE`" + `
-# adds one without touching this file.
+# The Okta organisations that may ask. ` + "`gatepost org add NAME --metadata FILE`" + ` and
+# ` + "`gatepost client add NAME --redirect-uri URL`" + ` add one without touching this file.
 relying_parties: []
 # - name: acme
 #   saml: { metadata: acme-sp.xml }   # the service provider's metadata, from Okta
@@ -88,6 +88,12 @@ relying_parties: []
 #   encrypt: false                    # true: to the key in the metadata
 #   on_unmanaged: refuse              # refuse, or assert with IsManaged = false
 #   on_noncompliant: assert           # assert with IsCompliant = false, or refuse
+#   bind_owner: false                 # true: a device counts for its owner only
+# - name: acme-oidc
+#   oidc:                             # OpenID Connect instead of SAML
+#     client_id: okta
+#     client_secret_file: okta.secret # mode 0600; and/or jwks_file: okta.jwks.json
+#     redirect_uris: [https://acme.okta.com/oauth2/v1/authorize/callback]
 
 policies:
   default:
