@@ -52,14 +52,14 @@ type Grant struct {
 	Subject  string        `json:"sub"`  // SubjectOf(User)
 	User     string        `json:"user"` // as named, by the request or as the device's owner
 	AMR      []string      `json:"amr,omitempty"`
-	AuthTime time.Time     `json:"auth_time"` // when the device was looked at
+	AuthTime time.Time     `json:"auth_time,format:unixnano"` // when the device was looked at
 	Device   DeviceContext `json:"device"`
 
 	State      GrantState `json:"state"`
 	CodeHash   string     `json:"code"` // lower-case hex SHA-256
-	CodeUntil  time.Time  `json:"code_until"`
+	CodeUntil  time.Time  `json:"code_until,format:unixnano"`
 	TokenHash  string     `json:"token,omitempty"` // lower-case hex SHA-256
-	TokenUntil time.Time  `json:"token_until,omitzero"`
+	TokenUntil time.Time  `json:"token_until,omitzero,format:unixnano"`
 }
 
 const idSize = 16 // bytes of a grant's ID, and of the secret behind it in a code or token
