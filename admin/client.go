@@ -105,24 +105,6 @@ func (c *Client) Import(ctx context.Context, file io.Reader, o ImportOptions, on
 	}
 }
 
-// RelyingParties gets all relying parties, by name.
-func (c *Client) RelyingParties(ctx context.Context) ([]RelyingParty, error) {
-	var list relyingPartyList
-	err := c.call(ctx, http.MethodGet, "relying-parties", nil, &list)
-	return list.RelyingParties, err
-}
-
-// AddRelyingParty registers a relying party.
-func (c *Client) AddRelyingParty(ctx context.Context, n NewRelyingParty) (rp RelyingParty, err error) {
-	err = c.call(ctx, http.MethodPost, "relying-parties", n, &rp)
-	return rp, err
-}
-
-// RemoveRelyingParty forgets a relying party that was added.
-func (c *Client) RemoveRelyingParty(ctx context.Context, name string) error {
-	return c.call(ctx, http.MethodDelete, "relying-parties/"+url.PathEscape(name), nil, nil)
-}
-
 // Keys gets the published signing keys, RS256 before ES256, and of each the one
 // that signs first.
 func (c *Client) Keys(ctx context.Context) ([]Key, error) {

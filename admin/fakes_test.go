@@ -255,6 +255,9 @@ func newWorld(t *testing.T) *world {
 			Authority: w.authority.Certificate, Options: options},
 		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}, Options: options},
 		&RelyingParties{Records: w.memory, File: func() []RelyingParty { return w.file },
+			InFile: func(name string) bool {
+				return slices.ContainsFunc(w.file, func(rp RelyingParty) bool { return rp.Name == name })
+			},
 			HasPolicy: func(name string) bool { return name == "default" || name == "strict" }, Now: clock, Options: options},
 		&Keys{Rings: func() []Keyring { return w.rings }, Now: w.now, Options: options},
 		&Decisions{Log: w.memory, Interval: time.Millisecond, Stopping: w.stop, Options: options},

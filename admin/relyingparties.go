@@ -15,15 +15,15 @@ import (
 	"gatepost.dev/posture"
 )
 
-// RelyingPartyRecords keeps the relying parties that administrators added; of
-// their Origin it need not know.
+// RelyingPartyRecords keeps the SAML relying parties that administrators added;
+// of their Origin it need not know.
 type RelyingPartyRecords interface {
 	RelyingParties(ctx context.Context) ([]RelyingParty, error)
 	AddRelyingParty(ctx context.Context, rp RelyingParty) error // posture.ErrExists
 	RemoveRelyingParty(ctx context.Context, name string) error  // posture.ErrNoRelyingParty
 }
 
-// RelyingParties lists, adds and removes relying parties:
+// RelyingParties lists, adds and removes SAML relying parties:
 //
 //	GET    relying-parties
 //	POST   relying-parties         NewRelyingParty
@@ -31,6 +31,7 @@ type RelyingPartyRecords interface {
 type RelyingParties struct {
 	Records   RelyingPartyRecords
 	File      func() []RelyingParty  // those of the configuration file, as it is now
+	InFile    func(name string) bool // whether a relying party there, of whatever kind, has the name
 	HasPolicy func(name string) bool // whether the configuration has the policy
 	Now       func() time.Time       // for the validity of metadata
 	Options   *web.Options
@@ -79,6 +80,9 @@ func (h *RelyingParties) add(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &web.Error{Status: http.StatusUnprocessableEntity, Reason: "relying_party", Public: err.Error(), Err: err}
 	}
+	if h.InFile(rp.Name) {
+		return fail(fmt.Errorf("relying party %q: %w", rp.Name, posture.ErrExists))
+	}
 	all, err := h.all(r.Context())
 	if err != nil {
 		return fail(err)
@@ -106,17 +110,8 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 	asked.Sign = cmp.Or(asked.Sign, "both")
 	asked.OnUnmanaged = cmp.Or(asked.OnUnmanaged, "refuse")
 	asked.OnNoncompliant = cmp.Or(asked.OnNoncompliant, "assert")
-	var faults []error
-	if !namePattern.MatchString(asked.Name) {
-		faults = append(faults, fmt.Errorf("name: %.80q is no name: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit", asked.Name))
-	}
-	if !h.HasPolicy(asked.Policy) {
-		faults = append(faults, fmt.Errorf("policy: there is no policy %.80q", asked.Policy))
-	}
-	faults = append(faults,
-		oneOf("sign", asked.Sign, "both", "assertion", "response"),
-		oneOf("on_unmanaged", asked.OnUnmanaged, "refuse", "assert"),
-		oneOf("on_noncompliant", asked.OnNoncompliant, "assert", "refuse"))
+	faults := checkAnswers(asked.Name, asked.Policy, asked.OnUnmanaged, asked.OnNoncompliant, h.HasPolicy)
+	faults = append(faults, oneOf("sign", asked.Sign, "both", "assertion", "response"))
 	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore, AddedAt: h.Now()}
 	sp, err := saml.ParseMetadata([]byte(asked.Metadata))
 	if err == nil {
@@ -131,6 +126,20 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 	return rp, errors.Join(faults...)
 }
 
+// checkAnswers finds the faults of what every relying party has: its name, and
+// how it is answered.
+func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, hasPolicy func(string) bool) (faults []error) {
+	if !namePattern.MatchString(name) {
+		faults = append(faults, fmt.Errorf("name: %.80q is no name: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit", name))
+	}
+	if !hasPolicy(policy) {
+		faults = append(faults, fmt.Errorf("policy: there is no policy %.80q", policy))
+	}
+	return append(faults,
+		oneOf("on_unmanaged", onUnmanaged, "refuse", "assert"),
+		oneOf("on_noncompliant", onNoncompliant, "assert", "refuse"))
+}
+
 func oneOf(what, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
@@ -139,19 +148,27 @@ func oneOf(what, value string, known ...string) error {
 }
 
 func (h *RelyingParties) remove(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("name")
-	for _, rp := range h.File() {
-		if rp.Name == name {
-			return &web.Error{Status: http.StatusConflict, Reason: "read_only",
-				Public: fmt.Sprintf("The relying party %q stands in the configuration file; remove it there.", name)}
-		}
-	}
-	if !namePattern.MatchString(name) {
-		return fail(fmt.Errorf("%w: %.80q", posture.ErrNoRelyingParty, name))
+	name, err := storedName(r, h.InFile, "remove it there")
+	if err != nil {
+		return err
 	}
 	if err := h.Records.RemoveRelyingParty(r.Context(), name); err != nil {
 		return fail(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// storedName is the name in the path, if a relying party in the store can have
+// it: those of the configuration file are not changed here.
+func storedName(r *http.Request, inFile func(string) bool, instead string) (string, error) {
+	name := r.PathValue("name")
+	if inFile(name) {
+		return "", &web.Error{Status: http.StatusConflict, Reason: "read_only",
+			Public: fmt.Sprintf("The relying party %q stands in the configuration file; %s.", name, instead)}
+	}
+	if !namePattern.MatchString(name) {
+		return "", fail(fmt.Errorf("%w: %.80q", posture.ErrNoRelyingParty, name))
+	}
+	return name, nil
 }

@@ -20,21 +20,6 @@ import (
 	"gatepost.dev/store/bolt"
 )
 
-// partyRecords is store.Records with relying parties as this package names them.
-type partyRecords struct{ *store.Records }
-
-func (p partyRecords) RelyingParties(ctx context.Context) (all []RelyingParty, err error) {
-	stored, err := p.Records.RelyingParties(ctx)
-	for _, r := range stored {
-		all = append(all, RelyingParty{NewRelyingParty: NewRelyingParty{Name: r.Name, Metadata: string(r.Metadata)}, EntityID: r.EntityID})
-	}
-	return all, err
-}
-
-func (p partyRecords) AddRelyingParty(ctx context.Context, rp RelyingParty) error {
-	return p.Records.AddRelyingParty(ctx, store.RelyingParty{Name: rp.Name, EntityID: rp.EntityID, Metadata: []byte(rp.Metadata)})
-}
-
 type stagingRecords struct{ *store.Import }
 
 func (s stagingRecords) Commit(ctx context.Context, progress func(done, total int)) (devices.Result, error) {
@@ -76,8 +61,6 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 		&Lifecycle{Retirer: &devices.Retirer{Records: records, Now: clock}, Authority: authority.Certificate, Options: options,
 			Issuer: &devices.Issuer{Authority: authority, Records: records, Now: clock}},
 		&Import{Importer: &devices.Importer{Begin: begin, Now: later}, Options: options},
-		&RelyingParties{Records: partyRecords{records}, File: func() []RelyingParty { return nil },
-			HasPolicy: func(string) bool { return true }, Now: clock, Options: options},
 		&Decisions{Log: records, Interval: time.Millisecond, Options: options},
 	} {
 		h.Mount(mux)
@@ -169,24 +152,6 @@ func TestLifecycleInStore(t *testing.T) {
 	wantProblem(t, err, http.StatusConflict, "retired")
 	_, err = client.IssueCertificate(t.Context(), "nobody", newCSR(t), 0)
 	wantProblem(t, err, http.StatusNotFound, "no such device")
-}
-
-func TestRelyingPartiesInStore(t *testing.T) {
-	t.Parallel()
-	client, _ := newStored(t)
-	acme := NewRelyingParty{Name: "acme", Metadata: metadata("https://acme", "", nil)}
-	if _, err := client.AddRelyingParty(t.Context(), acme); err != nil {
-		t.Fatal(err)
-	}
-	_, err := client.AddRelyingParty(t.Context(), acme)
-	wantProblem(t, err, http.StatusConflict, "already exists")
-	if err := client.RemoveRelyingParty(t.Context(), "acme"); err != nil {
-		t.Error(err)
-	}
-	wantProblem(t, client.RemoveRelyingParty(t.Context(), "acme"), http.StatusNotFound, "no such relying party")
-	if _, err := client.AddRelyingParty(t.Context(), acme); err != nil {
-		t.Errorf("again: %v", err)
-	}
 }
 
 func TestFollowDecisionsInStore(t *testing.T) {

@@ -72,7 +72,7 @@ type IssuedCertificate struct {
 	NotAfter    time.Time `json:"not_after"`
 }
 
-// NewRelyingParty is what an administrator says of a relying party. The names
+// NewRelyingParty is what an administrator says of a SAML relying party. The names
 // and values are those of the configuration file.
 type NewRelyingParty struct {
 	Name             string `json:"name"`
@@ -82,10 +82,11 @@ type NewRelyingParty struct {
 	Encrypt          bool   `json:"encrypt"`                   // needs an encryption key in the metadata
 	OnUnmanaged      string `json:"on_unmanaged,omitempty"`    // refuse (the default) or assert
 	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default) or refuse
+	BindOwner        bool   `json:"bind_owner"`                // a device counts for its owner only
 	AllowSHA1Digests bool   `json:"allow_sha1_digests"`
 }
 
-// RelyingParty is a registered relying party.
+// RelyingParty is a registered SAML relying party.
 type RelyingParty struct {
 	NewRelyingParty
 	EntityID string    `json:"entity_id"`
@@ -104,6 +105,68 @@ const (
 
 type relyingPartyList struct {
 	RelyingParties []RelyingParty `json:"relying_parties"`
+}
+
+// NewOIDCClient is what an administrator says of an OpenID client. The names and
+// values are those of the configuration file where it has them.
+type NewOIDCClient struct {
+	Name                 string     `json:"name"`
+	ClientID             string     `json:"client_id,omitempty"` // empty: one is made
+	RedirectURIs         []string   `json:"redirect_uris"`
+	Secret               SecretKind `json:"secret,omitempty"`      // empty: hashed
+	SecretFile           string     `json:"secret_file,omitempty"` // absolute path, for SecretInFile
+	JWKS                 string     `json:"jwks,omitempty"`        // public keys, RFC 7517; needed without a secret
+	RequirePKCE          bool       `json:"require_pkce"`
+	RequireRequestObject bool       `json:"require_request_object"` // needs keys, or SecretInFile
+	OmitIss              bool       `json:"omit_iss"`               // answer without iss, RFC 9207
+	IDTokenAlg           string     `json:"id_token_alg,omitempty"` // RS256 (the default) or ES256
+	Policy               string     `json:"policy,omitempty"`       // empty: "default"
+	OnUnmanaged          string     `json:"on_unmanaged,omitempty"` // refuse (the default) or assert
+	OnNoncompliant       string     `json:"on_noncompliant,omitempty"`
+	BindOwner            bool       `json:"bind_owner"`
+}
+
+// SecretKind is where the secret of an OpenID client is.
+type SecretKind string
+
+// The kinds of secret.
+const (
+	SecretHashed SecretKind = "hashed" // made here, shown once and kept as a hash
+	SecretInFile SecretKind = "file"   // in a file, by which requests that are signed with it can be checked
+	SecretNone   SecretKind = "none"   // the client proves itself with its keys
+)
+
+// OIDCClient is a registered OpenID client.
+type OIDCClient struct {
+	NewOIDCClient
+	Origin  Origin         `json:"origin"`
+	AddedAt time.Time      `json:"added_at,omitzero"` // not from the file
+	Secrets []ClientSecret `json:"secrets,omitempty"` // of SecretHashed: those that count, the current one last
+}
+
+// ClientSecret is what is known of a secret of an OpenID client.
+type ClientSecret struct {
+	Hash      [32]byte  `json:"-"` // for ClientRecords: oidc.HashSecret of it
+	AddedAt   time.Time `json:"added_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
+}
+
+// IssuedSecret is an OpenID client with the secret that was made for it. This is
+// the only time that the secret can be had.
+type IssuedSecret struct {
+	Client       OIDCClient `json:"client"`
+	ClientSecret string     `json:"client_secret,omitempty"` // empty: none was made
+	// Dropped is how many secrets ended at once although they had time left:
+	// besides the new one only the one before it counts on.
+	Dropped int `json:"dropped"`
+}
+
+type clientList struct {
+	Clients []OIDCClient `json:"clients"`
+}
+
+type secretRotation struct {
+	Overlap string `json:"overlap,omitempty"` // such as "72h"; empty: 24h
 }
 
 // Key is a published signing key.
