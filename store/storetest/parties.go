@@ -209,9 +209,24 @@ func testUpdateRelyingParty(t *testing.T, kv store.KV) {
 	if p, err := r.RelyingParty(ctx, "acme"); err != nil || len(p.OIDC.RedirectURIs) != 22 || calls.Load() < 20 {
 		t.Errorf("20 changes at once left %+v: %v", p.OIDC.RedirectURIs, err)
 	}
-	if err := r.RemoveRelyingParty(ctx, "acme"); err != nil {
-		t.Error(err)
+	bind := func(to bool) func(p *store.RelyingParty) error {
+		return func(p *store.RelyingParty) error { p.BindOwner = to; return nil }
 	}
+	meddled := store.New(&meddlingKV{KV: kv, meddle: once(0, "party/", func() {
+		if err := r.UpdateRelyingParty(ctx, "acme", bind(false)); err != nil {
+			t.Error(err)
+		}
+	})})
+	err = meddled.UpdateRelyingParty(ctx, "acme", func(p *store.RelyingParty) error { p.Policy = "strict"; return nil })
+	if p, err2 := r.RelyingParty(ctx, "acme"); err != nil || err2 != nil || p.BindOwner || p.Policy != "strict" {
+		t.Errorf("changed meanwhile, it is %+v: %v, %v", p, err, err2)
+	}
+	meddled = store.New(&meddlingKV{KV: kv, meddle: once(0, "party/", func() {
+		if err := r.RemoveRelyingParty(ctx, "acme"); err != nil {
+			t.Error(err)
+		}
+	})})
+	wantErr(t, "removed meanwhile", meddled.UpdateRelyingParty(ctx, "acme", bind(true)), posture.ErrNoRelyingParty)
 	_, err = r.ClientRevision(ctx, "0oa1")
 	wantErr(t, "changed, then removed", err, posture.ErrNoRelyingParty)
 }
