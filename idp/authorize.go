@@ -152,7 +152,7 @@ func (s *authorizing) user(who *recognised) (string, *oidc.Error) {
 			return user, told
 		}
 		if user != "" && oidc.SubjectOf(user) != oidc.SubjectOf(hinted) {
-			return user, &oidc.Error{Code: oidc.LoginRequired, Description: "The hints name two users.", Reason: "hints_differ"}
+			return user, &oidc.Error{Code: oidc.LoginRequired, Description: "the hints name two users", Reason: "hints_differ"}
 		}
 		user = hinted
 	}
@@ -183,7 +183,7 @@ func (s *authorizing) refusal(v posture.Verdict, user string) *oidc.Error {
 		return &oidc.Error{Code: code, Description: noSubject, Reason: "no_subject"}
 	case !s.request.AllowsSubject(oidc.SubjectOf(user)):
 		// OpenID Connect core 5.5.1: no answer about anybody else.
-		return &oidc.Error{Code: oidc.LoginRequired, Description: "Another user was asked for.", Reason: "other_subject"}
+		return &oidc.Error{Code: oidc.LoginRequired, Description: "another user was asked for", Reason: "other_subject"}
 	}
 	return nil
 }

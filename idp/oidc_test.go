@@ -94,7 +94,7 @@ func TestOIDCRefusals(t *testing.T) {
 	refused("unknown device", browser(unknown), ask(), "access_denied", "DEVICE_NOT_MANAGED", posture.UnknownDevice)
 	refused("unmanaged", unmanaged, ask(), "access_denied", "DEVICE_NOT_MANAGED", posture.NotManaged)
 	refused("unmanaged, nobody to ask", unmanaged, ask("prompt", "none"), "access_denied", "DEVICE_NOT_MANAGED", posture.NotManaged)
-	refused("another sub is demanded", client, ask("claims", `{"id_token":{"sub":{"value":"al@example.com"}}}`), "login_required", "Another user was asked for.", "")
+	refused("another sub is demanded", client, ask("claims", `{"id_token":{"sub":{"value":"al@example.com"}}}`), "login_required", "another user was asked for", "")
 
 	w.party.RefuseNoncompliant = true
 	refused("not compliant", risky, ask(), "access_denied", "DEVICE_NOT_COMPLIANT", posture.NotCompliant)

@@ -47,14 +47,14 @@ func (t *Token) ServeToken(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	body, err := readForm(r)
 	if bad, ok := errors.AsType[*oidc.BadRequest](err); ok {
-		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "The body is not a form.", Reason: bad.Reason, Err: err})
+		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Reason: bad.Reason, Err: err})
 	}
 	if err != nil {
 		return err
 	}
 	credentials := r.Header.Values("Authorization")
 	if len(credentials) > 1 {
-		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "The Authorization header was sent twice."})
+		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "the Authorization header was sent twice"})
 	}
 	request, err := oidc.DecodeToken(strings.Join(credentials, ""), r.URL.RawQuery, body)
 	if err != nil {

@@ -85,23 +85,23 @@ func (u *UserInfo) granted(ctx context.Context, token string) (*oidc.Grant, erro
 func bearer(r *http.Request) (string, error) {
 	headers := r.Header.Values("Authorization")
 	if r.URL.Query().Has("access_token") || len(headers) > 1 {
-		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "The access token belongs into one Authorization header."}
+		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the access token belongs in one Authorization header"}
 	}
 	var posted []string
 	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
 		body, err := readForm(r)
 		if err != nil {
-			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "The body is not a form.", Err: err}
+			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Err: err}
 		}
 		values, err := url.ParseQuery(body)
 		if err != nil {
-			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "The body is not a form.", Err: err}
+			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Err: err}
 		}
 		posted = values["access_token"]
 	}
 	switch {
 	case len(headers)+len(posted) > 1:
-		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "The access token was sent twice."}
+		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the access token was sent twice"}
 	case len(posted) == 1:
 		return posted[0], nil
 	case len(headers) == 0:
