@@ -72,6 +72,7 @@ func (b *browser) load(ctx context.Context, s step) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Accept", "text/html, */*") // who sends none is no browser to some
 	if s.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
