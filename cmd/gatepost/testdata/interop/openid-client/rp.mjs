@@ -103,6 +103,7 @@ async function login(name) {
     check.pkceCodeVerifier = oidc.randomPKCECodeVerifier()
     parameters.code_challenge = await oidc.calculatePKCECodeChallenge(check.pkceCodeVerifier)
     parameters.code_challenge_method = 'S256'
+    if (knows.client.forgets_verifier) delete check.pkceCodeVerifier
   }
   const cookie = oidc.randomState()
   checks.set(cookie, check)
@@ -129,8 +130,9 @@ async function answer(request) {
     if (config.clients[name] && page === 'callback') return await callback(name, request)
     return [404, {}, {}]
   } catch (err) {
-    const { error, error_description } = err
-    if (error) return [403, {}, { error, error_description, of: err.code }]
+    const { code: of, error, error_description } = err
+    if (error) return [403, {}, { of, error, error_description }]
+    if (of === 'OAUTH_WWW_AUTHENTICATE_CHALLENGE') return [403, {}, { of, ...(await err.response.json()) }]
     return [500, {}, { failure: `${err.stack}\ncause: ${err.cause?.stack ?? JSON.stringify(err.cause)}` }]
   }
 }
