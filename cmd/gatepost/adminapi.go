@@ -23,6 +23,7 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 	mux := http.NewServeMux()
 	now := options.Now
 	policy := g.parties.policies[defaultPolicy]
+	hasPolicy := func(name string) bool { return g.parties.policies[name] != nil }
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
 		&admin.Devices{
 			Inventory: records,
@@ -44,7 +45,17 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 		&admin.RelyingParties{
 			Records:   partyRecords{records},
 			File:      g.parties.listFile,
-			HasPolicy: func(name string) bool { return g.parties.policies[name] != nil },
+			InFile:    g.parties.inFile,
+			HasPolicy: hasPolicy,
+			Now:       now,
+			Options:   options,
+		},
+		&admin.Clients{
+			Records:   readableClients{clientRecords{records}},
+			File:      g.parties.listFileClients,
+			InFile:    g.parties.inFile,
+			HasPolicy: hasPolicy,
+			HasAlg:    g.parties.hasAlg,
 			Now:       now,
 			Options:   options,
 		},
@@ -97,36 +108,4 @@ type staging struct{ *store.Import }
 func (s staging) Commit(ctx context.Context, progress func(done, total int)) (devices.Result, error) {
 	r, err := s.Import.Commit(ctx, progress)
 	return devices.Result(r), err
-}
-
-// partyRecords is store.Records with relying parties as admin names them.
-type partyRecords struct{ records *store.Records }
-
-func (p partyRecords) RelyingParties(ctx context.Context) ([]admin.RelyingParty, error) {
-	stored, err := p.records.RelyingParties(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]admin.RelyingParty, len(stored))
-	for i, r := range stored {
-		out[i] = admin.RelyingParty{
-			NewRelyingParty: admin.NewRelyingParty{
-				Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-				OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1Digests: r.AllowSHA1,
-			},
-			EntityID: r.EntityID, Origin: admin.FromStore, AddedAt: r.AddedAt,
-		}
-	}
-	return out, nil
-}
-
-func (p partyRecords) AddRelyingParty(ctx context.Context, r admin.RelyingParty) error {
-	return p.records.AddRelyingParty(ctx, store.RelyingParty{
-		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
-	})
-}
-
-func (p partyRecords) RemoveRelyingParty(ctx context.Context, name string) error {
-	return p.records.RemoveRelyingParty(ctx, name)
 }

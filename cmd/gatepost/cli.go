@@ -26,6 +26,7 @@ type commandLine struct {
 	Init      initCommand      `cmd:"" help:"Write a configuration, keys, a device authority and an empty store."`
 	Check     checkCommand     `cmd:"" help:"Say every fault of the configuration, with its line."`
 	Org       orgCommand       `cmd:"" help:"Okta organisations that may ask (SAML)."`
+	Client    clientCommand    `cmd:"" help:"Okta organisations that may ask (OpenID Connect)."`
 	Device    deviceCommand    `cmd:"" help:"Devices in the inventory."`
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`

@@ -22,6 +22,7 @@ type orgAdd struct {
 	Encrypt          bool   `help:"Encrypt assertions to the key in the metadata."`
 	OnUnmanaged      string `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (AuthnFailed) or assert (IsManaged false)."`
 	OnNoncompliant   string `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false) or refuse."`
+	BindOwner        bool   `help:"Take a device for not managed when the request is about a user who is not its owner."`
 	AllowSHA1Digests bool   `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`
 }
 
@@ -34,7 +35,7 @@ func (c *orgAdd) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
 		rp, err := client.AddRelyingParty(e.ctx, admin.NewRelyingParty{
 			Name: c.Name, Metadata: string(metadata), Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
-			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, AllowSHA1Digests: c.AllowSHA1Digests,
+			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner, AllowSHA1Digests: c.AllowSHA1Digests,
 		})
 		if err != nil {
 			return fmt.Errorf("add organisation %q: %w", c.Name, err)
@@ -59,9 +60,9 @@ func (*orgList) Run(e *env) error {
 		if e.json {
 			return printJSON(e.stdout, parties)
 		}
-		t := newTable(e.stdout, "NAME", "ENTITY ID", "POLICY", "SIGN", "ENCRYPT", "UNMANAGED", "NONCOMPLIANT", "FROM")
+		t := newTable(e.stdout, "NAME", "ENTITY ID", "POLICY", "SIGN", "ENCRYPT", "UNMANAGED", "NONCOMPLIANT", "OWNER", "FROM")
 		for _, p := range parties {
-			t.row(p.Name, p.EntityID, p.Policy, p.Sign, yesNo(p.Encrypt), p.OnUnmanaged, p.OnNoncompliant, string(p.Origin))
+			t.row(p.Name, p.EntityID, p.Policy, p.Sign, yesNo(p.Encrypt), p.OnUnmanaged, p.OnNoncompliant, owner(p.BindOwner), string(p.Origin))
 		}
 		return t.flush()
 	})
@@ -93,13 +94,14 @@ func (c *orgShow) Run(e *env) error {
 			t.row("encrypted", yesNo(p.Encrypt))
 			t.row("on unmanaged", p.OnUnmanaged)
 			t.row("on noncompliant", p.OnNoncompliant)
+			t.row("bound to owners", yesNo(p.BindOwner))
 			t.row("SHA-1 digests", yesNo(p.AllowSHA1Digests))
 			t.row("registered in", string(p.Origin))
 			t.row("", "")
 			t.row("enter in Okta:", "")
 			t.row("IdP Issuer URI", config.EntityID())
-			t.row("IdP Single Sign-On URL", config.DeviceURL+"/saml/sso")
-			t.row("Destination", config.DeviceURL+"/saml/sso")
+			t.row("IdP Single Sign-On URL", config.SSOURL())
+			t.row("Destination", config.SSOURL())
 			t.row("IdP Signature Certificate", "gatepost key certificate --out gatepost.crt")
 			return t.flush()
 		}

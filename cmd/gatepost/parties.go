@@ -9,6 +9,7 @@ import (
 
 	"gatepost.dev/admin"
 	"gatepost.dev/idp"
+	"gatepost.dev/idp/oidc"
 	"gatepost.dev/posture"
 	"gatepost.dev/store"
 )
@@ -19,11 +20,14 @@ type parties struct {
 	policies map[string]*posture.Policy
 	es256    bool                         // there are keys for ES256
 	file     map[string]*idp.RelyingParty // by name
-	listed   []admin.RelyingParty         // the SAML ones in the file, as the API shows them
 	records  *store.Records
 
 	entities found // by entity ID
 	clients  found // by client ID
+
+	// Those in the file as the API shows them.
+	listedParties []admin.RelyingParty
+	listedClients []admin.OIDCClient
 }
 
 // found are the relying parties of one protocol by what they call themselves.
@@ -61,12 +65,12 @@ func newParties(c *Config, records *store.Records) (*parties, error) {
 		p.file[r.Name] = party
 		if party.OIDC != nil {
 			p.clients.file[party.OIDC.ID] = party
+			p.listedClients = append(p.listedClients, listedClient(r, admin.FromFile))
 			continue
 		}
-		p.entities.file[party.SAML.EntityID] = party
-		listed := listedParty(r)
-		listed.EntityID, listed.Origin = party.SAML.EntityID, admin.FromFile
-		p.listed = append(p.listed, listed)
+		r.EntityID = party.SAML.EntityID
+		p.entities.file[r.EntityID] = party
+		p.listedParties = append(p.listedParties, listedParty(r, admin.FromFile))
 	}
 	return p, nil
 }
@@ -107,8 +111,17 @@ func (p *parties) find(ctx context.Context, in *found, id string) (*idp.RelyingP
 	return party, nil
 }
 
-// listFile lists the SAML ones of the configuration.
-func (p *parties) listFile() []admin.RelyingParty { return p.listed }
+// listFile lists the organisations of the configuration.
+func (p *parties) listFile() []admin.RelyingParty { return p.listedParties }
+
+// listFileClients lists the OpenID Connect clients of the configuration.
+func (p *parties) listFileClients() []admin.OIDCClient { return p.listedClients }
+
+// inFile tells whether the configuration has a relying party of that name.
+func (p *parties) inFile(name string) bool { return p.file[name] != nil }
+
+// hasAlg tells whether there are keys to sign ID tokens with.
+func (p *parties) hasAlg(alg string) bool { return alg == oidc.RS256 || alg == oidc.ES256 && p.es256 }
 
 // checkStored refuses a configuration that a relying party in the store cannot
 // work with. A client whose file of secrets is lost must not keep all others
@@ -130,21 +143,21 @@ func (p *parties) checkStored(ctx context.Context, log *slog.Logger) error {
 			log.LogAttrs(ctx, slog.LevelWarn, "client cannot be used", slog.String("client", r.Name), slog.String("error", err.Error()))
 		case err != nil:
 			faults = append(faults, fmt.Errorf("%s %q, added by %q: %w", what, r.Name, command, err))
-		case p.inFile(party):
+		case p.taken(party):
 			faults = append(faults, fmt.Errorf("%s %q is in the configuration and was added by %q too; remove one", what, r.Name, command))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// inFile tells whether the configuration has the name, the entity ID or the
+// taken tells whether the configuration has the name, the entity ID or the
 // client ID.
-func (p *parties) inFile(party *idp.RelyingParty) bool {
+func (p *parties) taken(party *idp.RelyingParty) bool {
 	if party.OIDC != nil && p.clients.file[party.OIDC.ID] != nil {
 		return true
 	}
 	if party.SAML != nil && p.entities.file[party.SAML.EntityID] != nil {
 		return true
 	}
-	return p.file[party.Name] != nil
+	return p.inFile(party.Name)
 }

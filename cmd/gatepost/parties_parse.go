@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -40,15 +41,32 @@ func (r *RelyingParty) record() (store.RelyingParty, error) {
 	return record, err
 }
 
-// listedParty is a SAML relying party as the API shows it.
-func listedParty(r store.RelyingParty) admin.RelyingParty {
+// listedParty is an organisation as the API shows it.
+func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 	return admin.RelyingParty{
 		NewRelyingParty: admin.NewRelyingParty{
 			Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1Digests: r.AllowSHA1,
+			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, AllowSHA1Digests: r.AllowSHA1,
 		},
-		EntityID: r.EntityID, AddedAt: r.AddedAt,
+		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
 	}
+}
+
+// listedClient is an OpenID Connect client as the API shows it.
+func listedClient(r store.RelyingParty, origin admin.Origin) admin.OIDCClient {
+	c := admin.OIDCClient{
+		NewOIDCClient: admin.NewOIDCClient{
+			Name: r.Name, ClientID: r.OIDC.ClientID, RedirectURIs: r.OIDC.RedirectURIs, Secret: admin.SecretNone,
+			SecretFile: r.OIDC.SecretFile, JWKS: string(r.OIDC.Keys), RequirePKCE: r.OIDC.RequirePKCE,
+			RequireRequestObject: r.OIDC.RequireRequestObject, OmitIss: r.OIDC.OmitIss, IDTokenAlg: r.OIDC.IDTokenAlg,
+			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner,
+		},
+		Origin: origin, AddedAt: r.AddedAt,
+	}
+	if r.OIDC.SecretFile != "" {
+		c.Secret = admin.SecretInFile
+	}
+	return c
 }
 
 // parse makes a relying party of its record.
@@ -102,16 +120,9 @@ func (p *parties) parseClient(r *store.OIDCClient) (*oidc.Client, error) {
 		ID: r.ClientID, RedirectURIs: r.RedirectURIs, RequirePKCE: r.RequirePKCE,
 		RequireRequestObject: r.RequireRequestObject, OmitIss: r.OmitIss, IDTokenAlg: r.IDTokenAlg,
 	}
-	switch client.IDTokenAlg {
-	case "":
-		client.IDTokenAlg = oidc.RS256
-	case oidc.RS256:
-	case oidc.ES256:
-		if !p.es256 {
-			return nil, errors.New("its ID tokens are signed by ES256, and the configuration has no signing.es256_keys")
-		}
-	default:
-		return nil, fmt.Errorf("unknown algorithm %q of ID tokens", client.IDTokenAlg)
+	client.IDTokenAlg = cmp.Or(client.IDTokenAlg, oidc.RS256)
+	if !p.hasAlg(client.IDTokenAlg) {
+		return nil, fmt.Errorf("its ID tokens are signed by %s, and the configuration has no keys for that (signing.es256_keys)", client.IDTokenAlg)
 	}
 	var err error
 	if len(r.Keys) > 0 {

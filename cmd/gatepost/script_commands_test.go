@@ -65,6 +65,9 @@ func scriptCommands() map[string]scriptCommand {
 		"capture": scriptCapture,
 		// files DIR: prints the names of the files below it, sorted.
 		"files": scriptFiles,
+		// authenticate URL ID SECRET: redeems a code that is none at the token
+		// endpoint, and prints the status and the error of the answer.
+		"authenticate": scriptAuthenticate,
 		// issue-certificate DEVICE AGE LIFETIME FILE: issues a certificate
 		// behind the server's back, by its own authority: AGE ago, for LIFETIME.
 		"issue-certificate": scriptIssue,

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
+
+	"gatepost.dev/admin"
+	"gatepost.dev/idp/oidc"
+	"gatepost.dev/internal/web"
 )
 
 const (
@@ -53,6 +60,28 @@ func readSecrets(path string) ([]string, error) {
 		return fault(problem, instead)
 	}
 	return secrets, nil
+}
+
+// makeSecretFile writes a new secret to a file that is not there yet, and gives
+// it. A file that is there stays as it is; nor is anything made without a path.
+func makeSecretFile(path string) (secret string, err error) {
+	if path == "" {
+		return "", nil
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		_, err := readSecrets(path)
+		return "", err
+	}
+	if err != nil {
+		return "", err
+	}
+	secret = oidc.NewSecret()
+	_, err = file.WriteString(secret + "\n")
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(path))
+	}
+	return secret, nil
 }
 
 // parseSecrets gives the one or two secrets of a file, or what is wrong with
@@ -103,4 +132,17 @@ func secretFileAccess(path string, info fs.FileInfo) *secretFileError {
 		return &secretFileError{path, fmt.Sprintf("has mode %04o", mode), "make it 0600, or 0400"}
 	}
 	return nil
+}
+
+// readableClients adds no client whose file of secrets this process cannot use:
+// the command that asks may run as another user.
+type readableClients struct{ clientRecords }
+
+func (c readableClients) AddClient(ctx context.Context, client admin.OIDCClient) error {
+	if client.Secret == admin.SecretInFile {
+		if _, err := readSecrets(client.SecretFile); err != nil {
+			return &web.Error{Status: http.StatusUnprocessableEntity, Reason: "secret_file", Public: "secret_file: " + err.Error(), Err: err}
+		}
+	}
+	return c.clientRecords.AddClient(ctx, client)
 }
