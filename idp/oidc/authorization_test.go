@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"errors"
 	"net/url"
 	"reflect"
 	"strconv"
@@ -182,6 +183,7 @@ func TestAuthorizationRules(t *testing.T) {
 		"max_age negative":   {fields{"max_age": "-1"}, "invalid_request: max_age"},
 		"max_age signed":     {fields{"max_age": "+1"}, "invalid_request: max_age"},
 		"max_age a fraction": {fields{"max_age": "1.5"}, "invalid_request: max_age"},
+		"max_age 2^31":       {fields{"max_age": "2147483648"}, "invalid_request: max_age"},
 		"max_age huge":       {fields{"max_age": "99999999999999999999"}, "invalid_request: max_age"},
 
 		"request_uri":           {fields{"request_uri": "https://acme.example/r"}, "request_uri_not_supported: request_uri"},
@@ -242,13 +244,19 @@ func TestErrorGoesTheWayAsked(t *testing.T) {
 	}
 }
 
-// TestErrorsEchoNothing holds that nothing of a request gets into what is told.
+// TestErrorsEchoNothing holds that nothing of a request gets into what is told,
+// and that what is told is made of what RFC 6749 section 4.1.2.1 allows.
 func TestErrorsEchoNothing(t *testing.T) {
 	t.Parallel()
 	const mark = "xMARKx"
 	for _, name := range []string{"response_type", "response_mode", "scope", "code_challenge", "prompt", "max_age", "claims", "acr_values", "registration", "request", "request_uri"} {
 		_, err := authorize(t, form(changed(baseRequest(), fields{name: mark})), rpClient())
-		e, ok := err.(*oidc.Error)
+		var e *oidc.Error
+		ok := errors.As(err, &e)
+		if ok && (strings.ContainsFunc(e.Description, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) ||
+			!strings.Contains(e.Error(), e.Code+": "+e.Description) || e.Err != nil && !strings.Contains(e.Error(), e.Err.Error())) {
+			t.Errorf("%s: described as %q, logged as %q", name, e.Description, e.Error())
+		}
 		if !ok || strings.Contains(e.Code+e.Description+e.Reason, mark) || url.QueryEscape(e.Reason) != e.Reason {
 			t.Errorf("%s: %#v", name, err)
 		}
