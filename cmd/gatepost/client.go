@@ -52,8 +52,11 @@ func (c *clientAdd) Run(e *env) error {
 	}
 	if c.JWKS != "" {
 		keys, err := os.ReadFile(c.JWKS)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case len(keys) == 0: // which would say that there are none
+			return fmt.Errorf("--jwks %s is empty", quote(c.JWKS))
 		}
 		n.JWKS = string(keys)
 	}
