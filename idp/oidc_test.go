@@ -288,6 +288,9 @@ func TestOIDCTokenRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s %v", name, got.status, got.body, got.header)
 		}
 	}
+	if unknown, wrong := w.redeem(code, "client_id", "nobody"), w.redeem(code, "client_secret", "wrong"); unknown.body != wrong.body {
+		t.Errorf("an unknown client can be told from a wrong secret: %s %s", unknown.body, wrong.body)
+	}
 	if got := w.do(browser(nil), http.MethodPost, w.op.TokenURL+"?client_secret="+secret, nil); got.status != 400 || !strings.Contains(got.body, "invalid_request") {
 		t.Errorf("secret in the URL: %d %s", got.status, got.body)
 	}

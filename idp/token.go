@@ -83,7 +83,8 @@ func (t *Token) authenticate(ctx context.Context, request *oidc.TokenRequest) (*
 	rp, err := t.Clients.ByClientID(ctx, request.ClientID())
 	switch {
 	case errors.Is(err, posture.ErrNoRelyingParty):
-		return nil, nil, &oidc.Error{Code: oidc.InvalidClient, Reason: "unknown_client", Err: err}
+		// In the words for a wrong secret, so that nobody learns which clients there are.
+		return nil, nil, &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: "unknown_client", Err: err}
 	case err != nil:
 		return nil, nil, unavailable(fmt.Errorf("look up client: %w", err))
 	}
