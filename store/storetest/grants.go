@@ -196,7 +196,7 @@ func testGrantRefusal(t *testing.T, kv store.KV) {
 		calls := 0
 		err := r.UpdateGrant(ctx, id, func(value []byte) ([]byte, *posture.Claim, error) {
 			calls++
-			copy(value, "XXX") // its own copy
+			copy(value, "???") // its own copy
 			return nil, nil, refusal
 		})
 		if err != refusal || calls != 1 {
