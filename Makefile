@@ -34,7 +34,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s)
 bench: ## benchmarks, five times each; BENCH=REGEXP chooses
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 5 ./...
 
-demo: ## four sign-ins against a simulated Okta, on loopback, until interrupted
+demo: ## eight sign-ins against a simulated Okta, on loopback, until interrupted
 	go run ./cmd/gatepost demo
 
 clean: ## what build and test left

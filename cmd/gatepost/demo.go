@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"gatepost.dev/conform"
@@ -17,7 +18,7 @@ type demoCommand struct {
 	Verbose bool   `help:"Print the server's whole log on standard error, not only warnings and errors."`
 }
 
-// Run runs the demo with its four sign-ins.
+// Run runs the demo with its eight sign-ins.
 func (c *demoCommand) Run(e *env) error { return c.run(e, demoScenarios()) }
 
 // run starts everything, runs the sign-ins and, unless it is to do so only once,
@@ -85,8 +86,9 @@ type scenario struct {
 	Title   string
 	Device  string // ID; "": the browser has no certificate
 	User    string
-	Binding conform.Binding
-	App     string // application whose context is sent; may be ""
+	OIDC    bool            // by OpenID Connect, else by SAML
+	Binding conform.Binding // of SAML
+	App     string          // application whose context is sent; may be ""
 	Want    outcome
 }
 
@@ -106,9 +108,9 @@ const (
 )
 
 // demoScenarios are one sign-in for each device of demo/devices.csv, and one
-// without any.
+// without any, by each protocol.
 func demoScenarios() []scenario {
-	return []scenario{
+	saml := []scenario{
 		{
 			ID: "compliant", Title: "A managed and compliant device",
 			Device: "demo-macbook", User: "ana@example.com", Binding: conform.Redirect, App: "Wiki",
@@ -130,4 +132,11 @@ func demoScenarios() []scenario {
 			Want: outcome{Decision: posture.Refused, Reason: posture.NoCertificate, Okta: oktaFailed},
 		},
 	}
+	byOIDC := slices.Clone(saml)
+	for i := range saml {
+		saml[i].Title += ", by SAML"
+		b := &byOIDC[i]
+		b.OIDC, b.ID, b.Title, b.Binding = true, "oidc-"+b.ID, b.Title+", by OpenID Connect", ""
+	}
+	return append(saml, byOIDC...)
 }

@@ -17,15 +17,21 @@ import (
 type account struct {
 	Scenario string            `json:"scenario"`
 	Title    string            `json:"title"`
+	Protocol string            `json:"protocol"` // saml or oidc
 	User     string            `json:"user"`
-	Device   *accountDevice    `json:"device"` // null: the browser has no certificate
-	Request  *requestMessage   `json:"request,omitempty"`
+	Device   *accountDevice    `json:"device"`            // null: the browser has no certificate
+	Request  *requestMessage   `json:"request,omitempty"` // by SAML
 	Decision *posture.Decision `json:"decision,omitempty"`
 	Response *responseMessage  `json:"response,omitempty"`
-	Okta     map[string]string `json:"okta,omitempty"`
-	Want     outcome           `json:"expected"`
-	Right    bool              `json:"right"`
-	Wrong    []string          `json:"wrong,omitempty"` // what is not as expected
+
+	Authorization *authorizationMessage `json:"authorization_request,omitempty"` // by OpenID Connect
+	Callback      *callbackMessage      `json:"callback,omitempty"`
+	Tokens        *tokensMessage        `json:"tokens,omitempty"`
+
+	Okta  map[string]string `json:"okta,omitempty"`
+	Want  outcome           `json:"expected"`
+	Right bool              `json:"right"`
+	Wrong []string          `json:"wrong,omitempty"` // what is not as expected
 }
 
 type accountDevice struct {
@@ -39,7 +45,7 @@ type accountDevice struct {
 // signIn runs the scenario and gives an account of it. What goes wrong on the
 // way is in the account.
 func (d *demo) signIn(ctx context.Context, s *scenario) *account {
-	a := &account{Scenario: s.ID, Title: s.Title, User: s.User, Want: s.Want}
+	a := &account{Scenario: s.ID, Title: s.Title, Protocol: s.protocol(), User: s.User, Want: s.Want}
 	if err := d.fill(ctx, s, a); err != nil {
 		a.Wrong = append(a.Wrong, err.Error())
 	} else {
@@ -55,20 +61,44 @@ func (d *demo) fill(ctx context.Context, s *scenario, a *account) error {
 		return err
 	}
 	defer b.close()
-	query := url.Values{"binding": {string(s.Binding)}, "user": {s.User}}
-	if s.App != "" {
-		query.Set("app", s.App)
-	}
-	x, err := b.signIn(ctx, d.oktaURL()+"/login?"+query.Encode())
+	x, err := b.signIn(ctx, d.oktaURL()+s.start())
 	a.Request, a.Response, a.Okta = x.request, x.response, x.result
+	a.Authorization, a.Callback, a.Tokens = x.asked, x.answered, x.tokens
 	if err != nil {
 		return err
 	}
-	if x.request == nil || x.response == nil {
+	id := ""
+	switch {
+	case s.OIDC && x.asked != nil && x.answered != nil:
+		id = x.asked.ID
+	case !s.OIDC && x.request != nil && x.response != nil:
+		id = x.request.ID
+	default:
 		return errors.New("the browser saw no request or no answer")
 	}
-	a.Decision, err = d.decision(ctx, x.request.ID)
+	a.Decision, err = d.decision(ctx, id)
 	return err
+}
+
+func (s *scenario) protocol() string {
+	if s.OIDC {
+		return "oidc"
+	}
+	return "saml"
+}
+
+// start is where at Okta the sign-in starts.
+func (s *scenario) start() string {
+	path, query := "/login?", url.Values{"user": {s.User}}
+	if s.OIDC {
+		path = "/oidc/login?"
+	} else {
+		query.Set("binding", string(s.Binding))
+	}
+	if s.App != "" {
+		query.Set("app", s.App)
+	}
+	return path + query.Encode()
 }
 
 // browserFor makes a browser that holds the certificate of the scenario's
@@ -107,6 +137,7 @@ func (d *demo) decision(ctx context.Context, requestID string) (*posture.Decisio
 
 // judge compares what came of the sign-in with what is right.
 func (a *account) judge() {
+	a.expect("protocol", a.Decision.Protocol, a.Protocol)
 	a.expect("decision", string(a.Decision.Outcome), string(a.Want.Decision))
 	a.expect("managed", yesNo(a.Decision.Managed), yesNo(a.Want.Managed))
 	a.expect("compliant", yesNo(a.Decision.Compliant), yesNo(a.Want.Compliant))
@@ -119,8 +150,16 @@ func (a *account) judge() {
 	a.expect("Okta's outcome", a.Okta["outcome"], a.Want.Okta)
 	if a.Want.Decision == posture.Refused {
 		a.expect("Okta's error", a.Okta["error"], contract.DeviceNotManaged)
-		a.expect("detail of the answer", a.Response.Detail, string(a.Want.Reason))
+		if a.Response != nil {
+			a.expect("detail of the answer", a.Response.Detail, string(a.Want.Reason))
+		} else {
+			a.expect("error", a.Callback.Error, "access_denied")
+		}
 		return
+	}
+	if a.Tokens != nil {
+		a.expect("device in the ID token", a.Tokens.Device.ExternalID, device)
+		a.expect("what Okta would like better", a.Tokens.Findings, "")
 	}
 	a.expect("user of Okta", a.Okta["user"], a.User)
 	a.expect("managed at Okta", a.Okta["managed"], fmt.Sprint(a.Want.Managed))

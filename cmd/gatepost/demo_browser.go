@@ -55,6 +55,7 @@ type page struct {
 	status int
 	next   *step             // where a redirect, or a form that submits itself, leads
 	result map[string]string // of <dl id="result">, by the names in the IDs of its values
+	shown  map[string]string // texts of <pre> and of the findings, by ID
 	said   string            // the heading, for errors
 	body   []byte
 }
@@ -114,6 +115,11 @@ func (p *page) read(base *url.URL) error {
 			p.next = &step{action.String(), hiddenInputs(n)}
 		case n.Data == "dl" && attribute(n, "id") == "result":
 			p.result = results(n)
+		case n.Data == "pre" || attribute(n, "id") == "findings":
+			if p.shown == nil {
+				p.shown = map[string]string{}
+			}
+			p.shown[attribute(n, "id")] = text(n)
 		}
 	}
 	return nil
@@ -160,8 +166,11 @@ func text(n *html.Node) string {
 
 // exchange is what passed through the browser in one sign-in.
 type exchange struct {
-	request  *requestMessage
+	request  *requestMessage // by SAML
 	response *responseMessage
+	asked    *authorizationMessage // by OpenID Connect
+	answered *callbackMessage
+	tokens   *tokensMessage    // as Okta shows them: they did not pass by
 	result   map[string]string // what Okta made of it
 }
 
@@ -183,7 +192,8 @@ func (b *browser) signIn(ctx context.Context, start string) (*exchange, error) {
 		}
 		if p.result != nil {
 			x.result = p.result
-			return x, nil
+			x.tokens, err = readTokens(p.shown)
+			return x, err
 		}
 		if p.next == nil {
 			return x, fmt.Errorf("the sign-in ends at a page with status %d: %q", p.status, p.said)
@@ -206,6 +216,12 @@ func (x *exchange) see(s *step) (err error) {
 		x.request, err = readPost(s.form)
 	case s.form.Has("SAMLResponse"):
 		x.response, err = readResponse(s.form)
+	case s.form == nil && query.Has("client_id"):
+		x.asked, err = readAuthorization(query)
+	case s.form == nil && query.Has("state"):
+		x.answered = readCallback(query)
+	case s.form.Has("state"):
+		x.answered = readCallback(s.form)
 	}
 	return err
 }

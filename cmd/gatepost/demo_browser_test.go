@@ -193,6 +193,8 @@ func TestChromiumSignsIn(t *testing.T) {
 		"compliant by post": {"demo-macbook", "post", map[string]string{"outcome": "signed-in", "managed": "true", "compliant": "true", "error": ""}},
 		"no certificate": {"", "redirect", map[string]string{"outcome": "failed", "managed": "", "error": "DEVICE_NOT_MANAGED",
 			"why": "urn:oasis:names:tc:SAML:2.0:status:Responder / urn:oasis:names:tc:SAML:2.0:status:AuthnFailed: no_certificate"}},
+		"compliant by OIDC":      {"demo-macbook", "oidc", map[string]string{"outcome": "signed-in", "managed": "true", "compliant": "true", "error": "", "user": "user@example.com"}},
+		"no certificate by OIDC": {"", "oidc", map[string]string{"outcome": "failed", "managed": "", "error": "DEVICE_NOT_MANAGED", "why": "access_denied"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ type chapter struct {
 	Title   string
 	Rows    [][2]string
 	Message string // XML that it is about; may be ""
+	JSON    string // or JSON
 	InWords string // what the message says
 }
 
@@ -29,11 +30,20 @@ func (a *account) chapters() []chapter {
 	if a.Request != nil {
 		told = append(told, a.Request.chapter())
 	}
+	if a.Authorization != nil {
+		told = append(told, a.Authorization.chapter())
+	}
 	if a.Decision != nil {
 		told = append(told, decisionChapter(a.Decision))
 	}
 	if a.Response != nil {
 		told = append(told, a.Response.chapter())
+	}
+	if a.Callback != nil {
+		told = append(told, a.Callback.chapter())
+	}
+	if a.Tokens != nil {
+		told = append(told, a.Tokens.chapter())
 	}
 	if a.Okta != nil {
 		told = append(told, oktaChapter(a.Okta))

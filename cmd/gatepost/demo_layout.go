@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// xmlLine is a line of a message as it is shown. Marked lines are what the
+// messageLine is a line of a message as it is shown. Marked lines are what the
 // sign-in is about.
-type xmlLine struct {
+type messageLine struct {
 	Text   string
 	Marked bool
 }
@@ -32,7 +32,7 @@ const (
 
 // layOut breaks a message into lines for people. What is inside a Signature is
 // left out, and so is text beside elements, which SAML does not have.
-func layOut(message string) ([]xmlLine, error) {
+func layOut(message string) ([]messageLine, error) {
 	l := &layout{}
 	d := xml.NewDecoder(strings.NewReader(message))
 	for {
@@ -60,7 +60,7 @@ func layOut(message string) ([]xmlLine, error) {
 
 // layout lays a message out, an element at a time.
 type layout struct {
-	lines  []xmlLine
+	lines  []messageLine
 	depth  int
 	marked int    // depth of the marked element; 0: none
 	hidden int    // depth of the Signature; 0: not in one
@@ -122,7 +122,7 @@ func (l *layout) end(t xml.EndElement) {
 
 // add adds a line, so much deeper than its element.
 func (l *layout) add(deeper int, text string) {
-	l.lines = append(l.lines, xmlLine{strings.Repeat("  ", l.depth-1+deeper) + text, l.marked > 0})
+	l.lines = append(l.lines, messageLine{strings.Repeat("  ", l.depth-1+deeper) + text, l.marked > 0})
 }
 
 func prefixed(n xml.Name) string {

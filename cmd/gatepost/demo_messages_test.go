@@ -138,6 +138,8 @@ func FuzzMessages(f *testing.F) {
 	f.Add(sampleRefusal)
 	f.Add("<Signature><Signature></Signature></Signature>")
 	f.Add("<a>b<c/>d</a><!-- e --><?f g?>")
+	f.Add(sampleObject)
+	f.Add(`{"device_context": {"managed": "yes"}}`)
 	f.Add(`<dl id=result><dd id=result-><form method=post action=":">`)
 	f.Fuzz(func(t *testing.T, message string) {
 		if _, err := readResponse(form("SAMLResponse", message)); err == nil {
@@ -148,6 +150,9 @@ func FuzzMessages(f *testing.F) {
 		_, _ = layOut(message)
 		_, _ = readPost(form("SAMLRequest", message))
 		_, _ = readRedirect(form("SAMLRequest", message))
+		_, _ = readAuthorization(url.Values{"request": {message}, "login_hint": {message}})
+		_, _ = readTokens(map[string]string{"id-token-header": message, "id-token": message})
+		_, _ = layOutJSON(message)
 		_ = (&page{body: []byte(message)}).read(&url.URL{Scheme: "https", Host: "localhost"})
 	})
 }

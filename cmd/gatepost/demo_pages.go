@@ -64,7 +64,7 @@ func (d *demo) showStart(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (d *demo) demoCase(s *scenario) templates.DemoCase {
-	c := templates.DemoCase{ID: s.ID, Title: s.Title, Who: "Any browser that cannot prove its device", Expected: expected(&s.Want)}
+	c := templates.DemoCase{ID: s.ID, Title: s.Title, Who: "Any browser that cannot prove its device", Expected: expected(&s.Want, s.protocol())}
 	if device := d.device(s.Device); device != nil {
 		c.Who, c.Device = device.ID+", "+device.name()+", of "+device.Owner, device.ID
 	}
@@ -72,8 +72,10 @@ func (d *demo) demoCase(s *scenario) templates.DemoCase {
 }
 
 // expected says in words what should come of a sign-in.
-func expected(o *outcome) string {
+func expected(o *outcome, protocol string) string {
 	switch {
+	case o.Decision == posture.Refused && protocol == "oidc":
+		return fmt.Sprintf("Okta should get access_denied, for the reason %s", o.Reason)
 	case o.Decision == posture.Refused:
 		return fmt.Sprintf("Okta should get a signed refusal for the reason %s", o.Reason)
 	case o.Managed && o.Compliant:
@@ -98,13 +100,16 @@ func (d *demo) replay(w http.ResponseWriter, r *http.Request) error {
 
 // replayPage shows an account, with the messages where they belong.
 func replayPage(a *account) (*templates.DemoReplay, error) {
-	p := &templates.DemoReplay{ID: a.Scenario, Title: a.Title, Expected: expected(&a.Want), Wrong: a.Wrong}
+	p := &templates.DemoReplay{ID: a.Scenario, Title: a.Title, Expected: expected(&a.Want, a.Protocol), Wrong: a.Wrong}
 	for _, c := range a.chapters() {
 		shown := templates.DemoChapter{Title: c.Title, InWords: c.InWords}
 		for _, row := range c.Rows {
 			shown.Rows = append(shown.Rows, templates.DemoRow{Label: row[0], Value: row[1]})
 		}
 		lines, err := layOut(c.Message)
+		if c.JSON != "" {
+			lines, err = layOutJSON(c.JSON)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("message of %q: %w", c.Title, err)
 		}

@@ -57,6 +57,11 @@ func TestDemoPages(t *testing.T) {
 		"noncompliant":   {"the device is managed and not compliant.", "not_compliant", "HTTP-POST, signed", "signed-in"},
 		"unmanaged":      {"nothing can be said for this device (not_managed)", "DEVICE_NOT_MANAGED", "demo-tablet"},
 		"no-certificate": {"nothing can be said for this device (no_certificate)", "<dt>certificate</dt><dd>none</dd>"},
+		"oidc-compliant": {"Gatepost signs: the device is managed and compliant.", "<mark>  &#34;device_context&#34;: {</mark>", "<mark>    &#34;externalId&#34;: &#34;demo-macbook&#34;",
+			"<mark>  &#34;login_hint&#34;: &#34;ana@example.com&#34;", "&#34;code_challenge_method&#34;: &#34;S256&#34;", "0oa"},
+		"oidc-noncompliant":   {"the device is managed and not compliant.", "not_compliant", "signed (RS256), with PKCE", "signed-in"},
+		"oidc-unmanaged":      {"nothing can be said for this device.", "access_denied", "DEVICE_NOT_MANAGED", "not_managed", "demo-tablet"},
+		"oidc-no-certificate": {"nothing can be said for this device.", "access_denied", "no_certificate", "<dt>certificate</dt><dd>none</dd>"},
 	} {
 		if !strings.Contains(start, `action="/replay/`+id+`"`) {
 			t.Errorf("the start page has no button for %s", id)

@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -20,7 +16,6 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
-	"gatepost.dev/certs"
 	"gatepost.dev/conform"
 )
 
@@ -36,6 +31,8 @@ type demo struct {
 	gatepost  *server
 	admin     *admin.Client
 	okta      *conform.Okta
+	oktaOIDC  *conform.OktaOIDC
+	oktaHTTP  *http.Transport // to the token endpoint, without a certificate
 	oktaTLS   tls.Certificate
 	roots     *x509.CertPool // of the three TLS certificates
 	devices   []demoDevice
@@ -52,7 +49,7 @@ func (d *demo) startPage() string  { return "http://127.0.0.1:" + d.listeners.po
 func (d *demo) configFile() string { return filepath.Join(d.dir, "data", "gatepost.yaml") }
 
 // startDemo does what an administrator does by commands: init, serve, org add,
-// device import, device certificate; and in Okta, adding the provider.
+// client add, device import, device certificate; and in Okta, adding the provider.
 func startDemo(ctx context.Context, addr string, log *slog.Logger, now func() time.Time, scenarios []scenario) (_ *demo, err error) {
 	d := &demo{log: log, now: now, scenarios: scenarios, roots: x509.NewCertPool(), failed: make(chan error, 2)}
 	defer func() {
@@ -75,8 +72,8 @@ func startDemo(ctx context.Context, addr string, log *slog.Logger, now func() ti
 	if err := d.startOkta(ctx); err != nil {
 		return nil, fmt.Errorf("simulated Okta: %w", err)
 	}
-	if _, err := d.admin.AddRelyingParty(ctx, admin.NewRelyingParty{Name: "demo", Metadata: string(d.okta.Metadata())}); err != nil {
-		return nil, fmt.Errorf("add organisation: %w", err)
+	if err := d.register(ctx); err != nil {
+		return nil, err
 	}
 	if err := d.enrol(ctx); err != nil {
 		return nil, err
@@ -161,69 +158,6 @@ func (d *demo) startGatepost(ctx context.Context) error {
 	return nil
 }
 
-// demoLifetime is how long certificates are valid that the demo makes itself.
-const demoLifetime = 30 * 24 * time.Hour
-
-// makeOktaTLS makes the TLS certificate of the simulated Okta.
-func (d *demo) makeOktaTLS() error {
-	ca, certificate, key, err := certs.NewServerCertificate([]string{"localhost"}, d.now(), demoLifetime)
-	if err != nil {
-		return err
-	}
-	if d.oktaTLS, err = tls.X509KeyPair(certificate, key); err != nil {
-		return err
-	}
-	d.roots.AppendCertsFromPEM(ca)
-	return os.WriteFile(filepath.Join(d.dir, "okta-ca.crt"), ca, 0o644)
-}
-
-// startOkta gives the simulated Okta the provider's metadata, as it is served,
-// and starts it.
-func (d *demo) startOkta(ctx context.Context) error {
-	key, certificate, err := makeOktaKey(d.now())
-	if err != nil {
-		return err
-	}
-	b, err := newBrowser(d.roots, nil)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	metadata, err := b.load(ctx, step{url: d.issuer() + "/saml/metadata"})
-	if err != nil {
-		return err
-	}
-	d.okta, err = conform.NewOkta(conform.OktaConfig{
-		EntityID: "https://www.okta.com/saml2/service-provider/spgatepostdemo", ACS: d.oktaURL() + "/sso/saml2/0oagatepostdemo",
-		Key: key, Certificate: certificate, IdPMetadata: metadata.body, Now: d.now, Log: d.log,
-	})
-	if err != nil {
-		return err
-	}
-	s := d.serve(d.okta.Handler())
-	s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{d.oktaTLS}}
-	go func() { d.ended(s.ServeTLS(d.listeners[1], "", "")) }()
-	return nil
-}
-
-// makeOktaKey makes the key by which the simulated Okta signs its requests.
-func makeOktaKey(now time.Time) (*rsa.PrivateKey, *x509.Certificate, error) {
-	key, err := rsa.GenerateKey(rand.Reader, rsaBits)
-	if err != nil {
-		return nil, nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Simulated Okta"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(demoLifetime),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, nil, err
-	}
-	certificate, err := x509.ParseCertificate(der)
-	return key, certificate, err
-}
-
 // serve makes a server that stop will stop.
 func (d *demo) serve(h http.Handler) *http.Server {
 	s := &http.Server{
@@ -245,6 +179,9 @@ func (d *demo) stop() error {
 	var faults []error
 	for _, s := range d.servers {
 		faults = append(faults, s.Close()) // nobody's work is lost
+	}
+	if d.oktaHTTP != nil {
+		d.oktaHTTP.CloseIdleConnections()
 	}
 	if d.gatepost != nil {
 		faults = append(faults, d.gatepost.stop())

@@ -18,6 +18,7 @@ import (
 
 	"gatepost.dev/conform"
 	"gatepost.dev/contract"
+	"gatepost.dev/idp/oidc"
 	"gatepost.dev/posture"
 )
 
@@ -32,16 +33,18 @@ func TestDemoOnce(t *testing.T) {
 	}
 	said := stdout.String()
 	for want, times := range map[string]int{
-		"   OK\n": 4, "WRONG": 0, "HTTP-Redirect, signed": 2, "HTTP-POST, signed": 2, "IsManaged true, IsCompliant true": 1,
-		"IsManaged true, IsCompliant false": 1, "Responder / AuthnFailed": 4, contract.DeviceNotManaged: 4, "signed-in": 2,
-		"Response and Assertion": 2, "Wiki (0oa": 1, "demo-macbook (Apple MacBook Pro, macOS 26.1)": 1, "ana@example.com": 3,
-		"no_certificate": 3, "Start page": 0,
+		"   OK\n": 8, "WRONG": 0, "HTTP-Redirect, signed": 2, "HTTP-POST, signed": 2, "IsManaged true, IsCompliant true": 1,
+		"IsManaged true, IsCompliant false": 1, "Responder / AuthnFailed": 4, contract.DeviceNotManaged: 8, "signed-in": 4,
+		"Response and Assertion": 2, "Wiki (0oa": 2, "demo-macbook (Apple MacBook Pro, macOS 26.1)": 2, "ana@example.com": 7,
+		"no_certificate": 4, "Start page": 0,
+		"redirect, signed (RS256), with PKCE": 4, "ID token     signed (RS256)": 2, "access_denied": 4,
+		"managed true, compliant true, externalId demo-macbook": 1, "managed true, compliant false, externalId demo-thinkpad": 1,
 	} {
 		if got := strings.Count(said, want); got != times {
 			t.Errorf("%q is said %d times instead of %d", want, got, times)
 		}
 	}
-	if !strings.HasSuffix(said, "\n4 sign-ins, 4 right outcomes\n") {
+	if !strings.HasSuffix(said, "\n8 sign-ins, 8 right outcomes\n") {
 		t.Errorf("said in the end: %q", said[max(0, len(said)-200):])
 	}
 	if t.Failed() {
@@ -59,12 +62,16 @@ func TestDemoJSON(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Right != 4 || r.Wrong != 0 || len(r.SignIns) != 4 || r.Try != nil {
+	if r.Right != 8 || r.Wrong != 0 || len(r.SignIns) != 8 || r.Try != nil {
 		t.Fatalf("%+v", r)
 	}
 	bindings := map[conform.Binding]int{}
 	seen := map[string]bool{}
 	for _, a := range r.SignIns {
+		if a.Protocol == "oidc" {
+			checkOIDCAccount(t, a)
+			continue
+		}
 		bindings[a.Request.Binding]++
 		refused := a.Want.Decision == posture.Refused
 		if !a.Right || a.Decision.RequestID != a.Request.ID || a.Decision.AnswerID != a.Response.ID || a.Decision.Subject != a.User ||
@@ -81,6 +88,28 @@ func TestDemoJSON(t *testing.T) {
 	}
 	if bindings[conform.Redirect] != 2 || bindings[conform.Post] != 2 {
 		t.Errorf("bindings %v", bindings)
+	}
+}
+
+func checkOIDCAccount(t *testing.T, a *account) {
+	t.Helper()
+	q, c := a.Authorization, a.Callback
+	if !a.Right || a.Request != nil || a.Response != nil || a.Decision.RequestID != q.ID || a.Decision.Subject != a.User ||
+		q.Signed != "RS256" || !q.PKCE || a.Decision.App.Name != q.App || a.Decision.App.InstanceID != q.AppID || c.State == "" || c.Issuer == "" {
+		t.Errorf("%+v %+v %+v", a, q, c)
+	}
+	if a.Want.Decision == posture.Refused {
+		if c.Code != "" || c.Error != "access_denied" || c.Description != contract.DeviceNotManaged || a.Tokens != nil {
+			t.Errorf("%s: answered %+v, %+v", a.Scenario, c, a.Tokens)
+		}
+		return
+	}
+	if id, ok := oidc.GrantID(c.Code); !ok || id != a.Decision.AnswerID {
+		t.Errorf("%s: the code is of grant %q, %q was decided", a.Scenario, id, a.Decision.AnswerID)
+	}
+	if m := a.Tokens; m.Algorithm != "RS256" || m.Subject != a.User || m.Device.Managed != a.Want.Managed || m.Device.Compliant != a.Want.Compliant ||
+		m.Device.ExternalID != a.Device.ID || m.ACR != contract.DevicePosture || !slices.Equal(m.AMR, []string{"pop"}) || !json.Valid([]byte(m.UserInfo)) {
+		t.Errorf("%s: %+v", a.Scenario, m)
 	}
 }
 
@@ -102,6 +131,10 @@ func TestDemoFindsWrongOutcomes(t *testing.T) {
 		{0, func(s *scenario) { s.Device = "" }, `decision: "refused" instead of "asserted"`},
 		{0, func(s *scenario) { s.Device = "demo-phone" }, `no device "demo-phone" in the demo`},
 		{0, func(s *scenario) { s.Binding = "artifact" }, `status 400: "That did not work"`},
+		{4, func(s *scenario) { s.Want.Compliant = false }, `compliant at Okta: "true" instead of "false"`},
+		{5, func(s *scenario) { s.Device = "demo-tablet" }, `reason: "not_managed" instead of "not_compliant"`},
+		{6, func(s *scenario) { s.Want.Reason = posture.Stale }, `reason: "not_managed" instead of "stale"`},
+		{7, func(s *scenario) { s.Want.Decision = posture.Asserted }, `user of Okta: "" instead of "dora@example.com"`},
 	}
 	scenarios := demoScenarios()
 	for _, c := range cases {
@@ -112,7 +145,7 @@ func TestDemoFindsWrongOutcomes(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	e := &env{ctx: t.Context(), stdout: &stdout, stderr: &stderr}
 	err := (&demoCommand{Addr: "127.0.0.1:0", Once: true}).run(e, scenarios)
-	if err == nil || err.Error() != "9 of 13 sign-ins had a wrong outcome" {
+	if err == nil || err.Error() != "13 of 21 sign-ins had a wrong outcome" {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range cases {
@@ -120,7 +153,7 @@ func TestDemoFindsWrongOutcomes(t *testing.T) {
 			t.Errorf("not said: %s", c.said)
 		}
 	}
-	if !strings.HasSuffix(stdout.String(), "13 sign-ins, 4 right outcomes, 9 WRONG\n") || stderr.Len() > 0 || t.Failed() {
+	if !strings.HasSuffix(stdout.String(), "21 sign-ins, 8 right outcomes, 13 WRONG\n") || stderr.Len() > 0 || t.Failed() {
 		t.Errorf("%s%s", &stdout, &stderr)
 	}
 }
@@ -141,7 +174,7 @@ func TestDemoStays(t *testing.T) {
 	if err := json.NewDecoder(out).Decode(&r); err != nil {
 		t.Fatal(err, <-ended, stderr.String())
 	}
-	if r.Right != 4 || r.Try == nil || len(r.Try.Certificates) != 3 || len(r.Try.Password) < 16 {
+	if r.Right != 8 || r.Try == nil || len(r.Try.Certificates) != 3 || len(r.Try.Password) < 16 {
 		t.Fatalf("%+v", r)
 	}
 	dir := filepath.Dir(r.Try.Certificates[0])
