@@ -3,7 +3,6 @@ package idp
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.Annotate(ctx, slog.String("relying_party", rp.Name))
 
-	s := authorizing{OIDC: o, rp: rp, now: now, reference: web.Reference(ctx), remoteAddr: r.RemoteAddr}
+	s := authorizing{OIDC: o, signIn: newSignIn(r, rp, now)}
 	s.request, err = message.Check(rp.OIDC, o.Provider, now)
 	var told *oidc.Error
 	switch {
@@ -68,11 +67,7 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return badAuthorization(err)
 	}
-	var chain []*x509.Certificate
-	if r.TLS != nil {
-		chain = r.TLS.PeerCertificates
-	}
-	return s.answer(ctx, w, chain)
+	return s.answer(ctx, w)
 }
 
 // decodeAuthorization reads the request by the way that its method implies
@@ -107,85 +102,61 @@ func badAuthorization(err error) error {
 	return err
 }
 
-// authorizing is one authorization request on its way to an answer.
+// authorizing is an authorization request on its way to an answer.
 type authorizing struct {
 	*OIDC
-	rp         *RelyingParty
-	now        time.Time
-	reference  string
-	remoteAddr string
-
-	request  *oidc.Authorization
-	decision posture.Decision
+	signIn
+	request *oidc.Authorization
 }
 
-// answer judges the device behind chain, records the decision and sends the
-// browser back with a code, or with an error. Nothing leaves before it is
-// recorded.
-func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter, chain []*x509.Certificate) error {
-	who, err := recognise(ctx, s.Verifier, s.Inventory, chain, s.now)
-	if err != nil {
-		return unavailable(err)
+// answer judges the device, records the decision and sends the browser back with
+// a code, or with an error. Nothing leaves before it is recorded.
+func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter) error {
+	named, refusal := s.named()
+	if err := s.judge(ctx, s.Verifier, s.Inventory, named); err != nil {
+		return err
 	}
-	user, refusal := s.user(&who)
-	verdict := who.verdict(s.rp.Policy, s.now)
-	if s.rp.BindOwner {
-		verdict = posture.BindOwner(verdict, &who.device, user)
-	}
-	s.decide(verdict, &who, user)
+	s.decide("oidc", s.request.RequestID, appContext(s.request.App))
 	if refusal == nil {
-		refusal = s.refusal(verdict, user)
+		refusal = s.refusalError()
 	}
 	if refusal != nil {
 		return s.refuse(ctx, w, refusal)
 	}
-	return s.grant(ctx, w, verdict, &who, user)
+	return s.grant(ctx, w)
 }
 
-// user is whom the answer is about: the user that the request names, else the
-// owner of the device; empty when nobody is known. We do not invent one.
-func (s *authorizing) user(who *recognised) (string, *oidc.Error) {
+// named is the user whom the request names; empty: none.
+func (s *authorizing) named() (string, *oidc.Error) {
 	user := s.request.LoginHint
-	if s.request.IDTokenHint != "" {
-		hinted, err := oidc.VerifyIDTokenHint(s.request.IDTokenHint, s.Provider, s.rp.OIDC.ID, s.Keys(), s.now)
-		if told, ok := errors.AsType[*oidc.Error](err); ok {
-			return user, told
-		}
-		if user != "" && oidc.SubjectOf(user) != oidc.SubjectOf(hinted) {
-			return user, &oidc.Error{Code: oidc.LoginRequired, Description: "the hints name two users", Reason: "hints_differ"}
-		}
-		user = hinted
+	if s.request.IDTokenHint == "" {
+		return user, nil
 	}
-	if user == "" {
-		user = who.device.Owner
+	hinted, err := oidc.VerifyIDTokenHint(s.request.IDTokenHint, s.Provider, s.rp.OIDC.ID, s.Keys(), s.now)
+	if told, ok := errors.AsType[*oidc.Error](err); ok {
+		return user, told
 	}
-	return user, nil
+	if user != "" && oidc.SubjectOf(user) != oidc.SubjectOf(hinted) {
+		return user, &oidc.Error{Code: oidc.LoginRequired, Description: "the hints name two users", Reason: "hints_differ"}
+	}
+	return hinted, nil
 }
 
-// refusal is what the relying party is told instead of a code, or nil.
-func (s *authorizing) refusal(v posture.Verdict, user string) *oidc.Error {
+// refusalError is what the relying party is told instead of a code, or nil.
+func (s *authorizing) refusalError() *oidc.Error {
+	e := &oidc.Error{Code: oidc.AccessDenied, Description: s.refusal(), Reason: string(s.verdict.Reason)}
 	switch {
-	case !v.Managed && !s.rp.AssertUnmanaged:
-		// Without a certificate nobody is signed in here, which prompt=none asks
-		// about (OpenID Connect core 3.1.2.6).
-		code := oidc.AccessDenied
-		if s.request.PromptNone && v.Reason == posture.NoCertificate {
-			code = oidc.LoginRequired
-		}
-		return &oidc.Error{Code: code, Description: deviceNotManaged, Reason: string(v.Reason)}
-	case v.Managed && !v.Compliant && s.rp.RefuseNoncompliant:
-		return &oidc.Error{Code: oidc.AccessDenied, Description: deviceNotCompliant, Reason: string(v.Reason)}
-	case user == "":
-		code := oidc.AccessDenied
-		if s.request.PromptNone {
-			code = oidc.LoginRequired
-		}
-		return &oidc.Error{Code: code, Description: noSubject, Reason: "no_subject"}
-	case !s.request.AllowsSubject(oidc.SubjectOf(user)):
+	case e.Description == "" && s.request.AllowsSubject(oidc.SubjectOf(s.user)):
+		return nil
+	case e.Description == "":
 		// OpenID Connect core 5.5.1: no answer about anybody else.
 		return &oidc.Error{Code: oidc.LoginRequired, Description: "another user was asked for", Reason: "other_subject"}
+	case s.request.PromptNone && (e.Description == noSubject || s.verdict.Reason == posture.NoCertificate):
+		// Nobody is signed in here, which prompt=none asks about (OpenID Connect
+		// core 3.1.2.6).
+		e.Code = oidc.LoginRequired
 	}
-	return nil
+	return e
 }
 
 // proofOfPossession is the authentication method of a client certificate: its key
@@ -208,28 +179,6 @@ func appContext(parameters []oidc.Parameter) posture.AppContext {
 	return app
 }
 
-// decide writes down everything of the decision but its outcome.
-func (s *authorizing) decide(v posture.Verdict, who *recognised, user string) {
-	s.decision = posture.Decision{
-		ID:           s.reference,
-		Time:         s.now,
-		RelyingParty: s.rp.Name,
-		Protocol:     "oidc",
-		RequestID:    s.request.RequestID,
-		Subject:      user,
-		DeviceID:     who.device.ID,
-		Authority:    who.identity.Authority,
-		Certificate:  who.identity.Serial,
-		App:          appContext(s.request.App),
-		Policy:       s.rp.Policy.Name,
-		Managed:      v.Managed,
-		Compliant:    v.Compliant,
-		Reason:       v.Reason,
-		Failures:     v.Failures,
-		RemoteAddr:   s.remoteAddr,
-	}
-}
-
 func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc.Error) error {
 	s.decision.Outcome = posture.Refused
 	s.decision.Status = e.Code
@@ -241,11 +190,11 @@ func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc
 }
 
 // grant keeps what was decided until the relying party fetches it by the code.
-func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter, v posture.Verdict, who *recognised, user string) error {
+func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter) error {
 	g, code := oidc.NewGrant(s.request, s.now)
-	g.User, g.Subject = user, oidc.SubjectOf(user)
-	g.Device = oidc.DeviceContext{Managed: v.Managed, Compliant: v.Compliant, ExternalID: who.device.ID}
-	if who.reason == "" {
+	g.User, g.Subject = s.user, oidc.SubjectOf(s.user)
+	g.Device = oidc.DeviceContext{Managed: s.verdict.Managed, Compliant: s.verdict.Compliant, ExternalID: s.who.device.ID}
+	if s.who.reason == "" {
 		g.AMR = []string{proofOfPossession}
 	}
 	s.decision.Outcome = posture.Asserted
@@ -258,18 +207,6 @@ func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter, v postur
 		return err
 	}
 	return s.reply(w, s.request.Success(s.Provider.Issuer, code), false)
-}
-
-// recorded maps the error of recording and notes what was decided.
-func (s *authorizing) recorded(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, posture.ErrReplayed):
-		return &web.Error{Status: http.StatusBadRequest, Reason: "replayed", Err: err}
-	case err != nil:
-		return unavailable(fmt.Errorf("record decision: %w", err))
-	}
-	annotate(ctx, &s.decision)
-	return nil
 }
 
 // reply sends the browser back to the relying party.

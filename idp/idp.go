@@ -11,24 +11,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"gatepost.dev/certs"
-	"gatepost.dev/contract"
 	"gatepost.dev/idp/oidc"
 	"gatepost.dev/idp/saml"
-	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
-)
-
-// What relying parties are told of a refusal: StatusMessage by SAML,
-// error_description by OpenID Connect. The contract names the first; the others
-// are ours.
-const (
-	deviceNotManaged   = contract.DeviceNotManaged
-	deviceNotCompliant = "DEVICE_NOT_COMPLIANT" // and the relying party wants it refused
-	noSubject          = "NO_SUBJECT"           // nobody was named and the inventory knows no owner
 )
 
 // RelyingParty is an organisation that asks, with what was agreed for it.
@@ -146,10 +134,4 @@ func (r *recognised) verdict(p *posture.Policy, now time.Time) posture.Verdict {
 		return posture.Verdict{Reason: r.reason}
 	}
 	return posture.Judge(&r.device, p, now)
-}
-
-// annotate puts what was decided into the request's log record.
-func annotate(ctx context.Context, d *posture.Decision) {
-	web.Annotate(ctx, slog.String("outcome", string(d.Outcome)), slog.String("device", d.DeviceID),
-		slog.String("verdict", string(d.Reason)), slog.Bool("managed", d.Managed), slog.Bool("compliant", d.Compliant))
 }

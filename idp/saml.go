@@ -53,25 +53,21 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.Annotate(ctx, slog.String("relying_party", rp.Name))
 
-	signIn := signIn{SAML: s, rp: rp, now: now, reference: web.Reference(ctx), remoteAddr: r.RemoteAddr}
+	answering := answering{SAML: s, signIn: newSignIn(r, rp, now)}
 	request, err := message.Check(rp.SAML, s.SSOURL, now)
 	var status *saml.StatusError
 	switch {
 	case errors.As(err, &status):
-		err = signIn.refuseRequest(status)
+		err = answering.refuseRequest(status)
 	case err != nil:
 		return badRequest(err)
 	default:
-		var chain []*x509.Certificate
-		if r.TLS != nil {
-			chain = r.TLS.PeerCertificates
-		}
-		err = signIn.answer(ctx, request, chain)
+		err = answering.answer(ctx, request)
 	}
 	if err != nil {
 		return err
 	}
-	return signIn.send(ctx, w)
+	return answering.send(ctx, w)
 }
 
 // decode reads the message by the binding that its method implies.
@@ -101,10 +97,6 @@ func badRequest(err error) error {
 	return &web.Error{Status: http.StatusBadRequest, Reason: reason, Err: err}
 }
 
-func unavailable(err error) error {
-	return &web.Error{Status: http.StatusServiceUnavailable, Reason: "unavailable", Err: err, RetryAfter: 5 * time.Second}
-}
-
 // newID makes an identifier for an answer: an NCName with 128 random bits (SAML
 // core 1.3.4).
 func newID() string {
@@ -115,22 +107,17 @@ func newID() string {
 
 // send records the decision, signs the answer and posts it by way of the
 // browser. Nothing leaves before it is recorded.
-func (s *signIn) send(ctx context.Context, w http.ResponseWriter) error {
+func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 	if !templates.SurvivesForm(s.request.RelayState) {
 		// It must come back exactly (SAML bindings 3.5.3), and a form would not.
 		return &web.Error{Status: http.StatusBadRequest, Reason: "relay_state", Err: errors.New("a form cannot carry the RelayState")}
 	}
-	err := s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))
-	switch {
-	case errors.Is(err, posture.ErrReplayed):
-		return &web.Error{Status: http.StatusBadRequest, Reason: "replayed", Err: err}
-	case err != nil:
-		return unavailable(fmt.Errorf("record decision: %w", err))
+	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))); err != nil {
+		return err
 	}
 	if s.request.SHA1Digest {
 		web.Annotate(ctx, slog.Bool("sha1_digest", true))
 	}
-	annotate(ctx, &s.decision)
 
 	key := s.Keys()
 	response, err := s.prepared.Sign(ctx, &saml.Signer{Key: key, Certificate: key.Certificate})

@@ -1,0 +1,139 @@
+package idp
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"gatepost.dev/contract"
+	"gatepost.dev/idp/saml"
+	"gatepost.dev/posture"
+)
+
+// answering is a SAML sign-in on its way to a signed answer.
+type answering struct {
+	*SAML
+	signIn
+	request  *saml.Request
+	prepared *saml.Prepared
+}
+
+// answer judges the device and prepares what to say of it.
+func (s *answering) answer(ctx context.Context, request *saml.Request) error {
+	s.request = request
+	named := ""
+	if request.Subject != nil {
+		named = request.Subject.Value
+	}
+	if err := s.judge(ctx, s.Verifier, s.Inventory, named); err != nil {
+		return err
+	}
+	s.decide(request)
+	switch message := s.refusal(); message {
+	case "":
+		return s.assert()
+	case noSubject: // SAML core 3.2.2.2
+		return s.refuse(saml.StatusResponder, saml.StatusUnknownPrincipal, message, "")
+	default:
+		return s.refuse(saml.StatusResponder, saml.StatusAuthnFailed, message, s.verdict.Reason)
+	}
+}
+
+func (s *answering) decide(request *saml.Request) {
+	s.signIn.decide("saml", request.ID, request.App)
+	s.decision.AnswerID = newID()
+}
+
+func (s *answering) answerHead() saml.Answer {
+	return saml.Answer{Issuer: s.EntityID, ID: s.decision.AnswerID, InResponseTo: s.request.ID, ACS: s.request.ACS, Now: s.now}
+}
+
+func (s *answering) assert() error {
+	s.decision.Outcome = posture.Asserted
+	a := saml.Assertion{
+		Answer:       s.answerHead(),
+		AssertionID:  newID(),
+		SessionIndex: newID(),
+		Audience:     s.rp.SAML.EntityID,
+		NameID:       s.nameID(),
+		App:          s.request.App,
+		Posture:      extension(&s.who.device, s.verdict),
+		Scope:        s.rp.Scope,
+		EncryptTo:    s.rp.Encrypt,
+	}
+	var err error
+	if s.prepared, err = saml.PrepareAssertion(&a); err != nil {
+		return fmt.Errorf("answer request %q: %w", s.request.ID, err)
+	}
+	return nil
+}
+
+// refuse prepares a signed status without an assertion.
+func (s *answering) refuse(code, sub, message string, reason posture.Reason) error {
+	s.decision.Outcome = posture.Refused
+	s.decision.Status = sub[strings.LastIndexByte(sub, ':')+1:]
+	var err error
+	s.prepared, err = saml.PrepareRefusal(&saml.Refusal{
+		Answer: s.answerHead(), Code: code, Sub: sub, Message: message, Reason: string(reason), Reference: s.reference,
+	})
+	if err != nil {
+		return fmt.Errorf("refuse request %q: %w", s.request.ID, err)
+	}
+	return nil
+}
+
+// refuseRequest answers a request whose sender is believed but whose wish
+// cannot be met. The device was not looked at.
+func (s *answering) refuseRequest(status *saml.StatusError) error {
+	s.request = status.Request
+	s.decide(status.Request)
+	return s.refuse(status.Code, status.Sub, status.Message, "")
+}
+
+// nameID is the user that the answer is about. One whom the request names is
+// named again byte for byte, but for the white space around it (SAML core
+// 3.4.1.4: a strong match).
+func (s *answering) nameID() saml.NameID {
+	id := saml.NameID{Format: saml.FormatUnspecified, NameQualifier: s.EntityID}
+	if asked := s.request.Subject; asked != nil && asked.Format != "" {
+		id = *asked
+	}
+	id.Value = s.user
+	if s.request.NameIDFormat == saml.FormatEmail && strings.Contains(id.Value, "@") {
+		id.Format = saml.FormatEmail
+	}
+	return id
+}
+
+// extension is the posture extension for a device, which is empty but for its
+// verdict when the device is not known.
+func extension(d *posture.Device, v posture.Verdict) contract.Posture {
+	return contract.Posture{
+		Device: contract.Device{ID: d.ID, Vendor: d.Vendor, Model: d.Model, OS: d.OS, OSVersion: d.OSVersion},
+		Facts: []contract.Fact{
+			{Name: contract.FactManaged, Value: word(v.Managed)},
+			{Name: contract.FactCompliant, Value: word(v.Compliant)},
+		},
+		Attestations: attestations(d, v),
+	}
+}
+
+// attestations are passed on for a managed device only: for any other they
+// would lend weight to what is not believed.
+func attestations(d *posture.Device, v posture.Verdict) []contract.Attestation {
+	if !v.Managed || len(d.Attestations) == 0 {
+		return nil
+	}
+	out := make([]contract.Attestation, len(d.Attestations))
+	for i, a := range d.Attestations {
+		out[i] = contract.Attestation{Type: a.Type, Value: a.Value}
+	}
+	return out
+}
+
+func word(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}
