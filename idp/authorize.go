@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"gatepost.dev/contract"
@@ -128,7 +129,7 @@ func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter) error {
 
 // named is the user whom the request names; empty: none.
 func (s *authorizing) named() (string, *oidc.Error) {
-	user := s.request.LoginHint
+	user := strings.TrimSpace(s.request.LoginHint)
 	if s.request.IDTokenHint == "" {
 		return user, nil
 	}
@@ -170,9 +171,9 @@ func appContext(parameters []oidc.Parameter) posture.AppContext {
 	var app posture.AppContext
 	for _, p := range parameters {
 		switch p.Name {
-		case "app_instance_id", contract.AppInstanceID:
+		case contract.ClaimAppInstanceID, contract.AppInstanceID:
 			app.InstanceID = cmp.Or(app.InstanceID, p.Value)
-		case "app_name", contract.AppName:
+		case contract.ClaimAppName, contract.AppName:
 			app.Name = cmp.Or(app.Name, p.Value)
 		}
 	}

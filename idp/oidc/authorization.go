@@ -33,6 +33,11 @@ type Authorization struct {
 	ClaimUntil time.Time // how long RequestID must stay claimed
 }
 
+// appParameters carry the application context. Okta's documents disagree on its
+// names: its guide for external providers has the first two, its API reference
+// the others.
+var appParameters = [...]string{contract.ClaimAppInstanceID, contract.ClaimAppName, contract.AppInstanceID, contract.AppName}
+
 // Message is a decoded authorization request whose sender is not yet known.
 type Message struct {
 	outer    parameters // as opposed to those in the request object
@@ -134,7 +139,7 @@ func (a *Authorization) read(values parameters) error {
 		}
 	}
 	a.Nonce, a.LoginHint, a.IDTokenHint = values["nonce"], values["login_hint"], values["id_token_hint"]
-	for _, name := range [...]string{"app_instance_id", "app_name", "OktaAppInstanceId", "OktaAppName"} {
+	for _, name := range appParameters {
 		if value := values[name]; value != "" {
 			a.App = append(a.App, Parameter{Name: name, Value: value})
 		}

@@ -20,14 +20,6 @@ type DeviceContext struct {
 	ExternalID string `json:"externalId,omitempty"` // the device's ID; empty, and then left out, when no device is known
 }
 
-// Names of the application context's other form. Okta's guide for external
-// providers says app_instance_id and app_name, its API reference says
-// OktaAppInstanceId and OktaAppName.
-const (
-	guideAppInstanceID = "app_instance_id"
-	guideAppName       = "app_name"
-)
-
 // Claims that are given only when asked for, by scope (OpenID Connect core 5.4)
 // or by name (5.5).
 const (
@@ -130,9 +122,7 @@ func (g *Grant) Check() error {
 
 func checkApp(app []Parameter) error {
 	for i, p := range app {
-		switch p.Name {
-		case contract.AppInstanceID, contract.AppName, guideAppInstanceID, guideAppName:
-		default:
+		if !slices.Contains(appParameters[:], p.Name) {
 			return fmt.Errorf("%q is no part of the application context", p.Name)
 		}
 		if hasParameter(app[:i], p.Name) {
@@ -169,10 +159,10 @@ func (g *Grant) writeClaims(o *object, optional []string) {
 	// Under which names Okta reads them is not sure: its guide's always go too.
 	for _, p := range g.App {
 		switch {
-		case p.Name == contract.AppInstanceID && !hasParameter(g.App, guideAppInstanceID):
-			o.string(guideAppInstanceID, p.Value)
-		case p.Name == contract.AppName && !hasParameter(g.App, guideAppName):
-			o.string(guideAppName, p.Value)
+		case p.Name == contract.AppInstanceID && !hasParameter(g.App, contract.ClaimAppInstanceID):
+			o.string(contract.ClaimAppInstanceID, p.Value)
+		case p.Name == contract.AppName && !hasParameter(g.App, contract.ClaimAppName):
+			o.string(contract.ClaimAppName, p.Value)
 		}
 	}
 	for _, name := range optional {

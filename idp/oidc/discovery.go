@@ -73,7 +73,7 @@ func Configuration(p *Provider) ([]byte, error) {
 
 		ClaimTypes: []string{"normal"},
 		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "device_context",
-			claimEmail, claimUsername, guideAppInstanceID, guideAppName, contract.AppInstanceID, contract.AppName},
+			claimEmail, claimUsername, contract.ClaimAppInstanceID, contract.ClaimAppName, contract.AppInstanceID, contract.AppName},
 		ClaimsParameter:      true,
 		RequestParameter:     true,
 		RequestURIParameter:  false,

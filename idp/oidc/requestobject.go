@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"gatepost.dev/contract"
 )
 
 // requestAlgs are what request objects may be signed with. None is none of them.
@@ -27,7 +29,7 @@ type requestObject struct {
 var authorizationParameters = [...]string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "response_mode", "prompt", "max_age", "login_hint",
 	"id_token_hint", "code_challenge", "code_challenge_method", "acr_values", "claims", "registration",
-	"app_instance_id", "app_name", "OktaAppInstanceId", "OktaAppName",
+	contract.ClaimAppInstanceID, contract.ClaimAppName, contract.AppInstanceID, contract.AppName,
 }
 
 // openRequestObject verifies the signature of a request object and reads it. What
