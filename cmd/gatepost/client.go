@@ -102,7 +102,7 @@ func printIssued(e *env, issued admin.IssuedSecret) error {
 		fmt.Fprintln(e.stdout, "The secret is not shown again: enter it in Okta now.")
 	}
 	if issued.Client.Secret == admin.SecretInFile {
-		fmt.Fprintf(e.stdout, "The server reads it from %s; keep that file.\n", printable(issued.Client.SecretFile))
+		fmt.Fprintf(e.stdout, "The server reads the secret from %s; keep that file.\n", printable(issued.Client.SecretFile))
 	}
 	_, err := fmt.Fprintf(e.stdout, "\"gatepost client show %s\" says what else to enter there.\n", issued.Client.Name)
 	return err
