@@ -41,7 +41,7 @@ func TestCheckClients(t *testing.T) {
 	t.Parallel()
 	const (
 		file = `19: relying_parties[2].oidc.client_secret_file: "DIR/okta.secret" `
-		form = "; write 32 or more printable ASCII characters without a space, such as `openssl rand -base64 32` gives"
+		form = "; write 32 or more printable ASCII characters without a space, such as `openssl rand -hex 32` gives"
 	)
 	secret := func(text string, mode os.FileMode) func(*site) {
 		return func(s *site) { addClient(s); s.secret(text, mode) }

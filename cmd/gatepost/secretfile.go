@@ -94,7 +94,7 @@ func parseSecrets(data []byte) (secrets []string, problem, instead string) {
 	case len(secrets) > 2:
 		return nil, "holds more than two lines of a secret", "write the secret, and below it, during a rotation, the former one"
 	}
-	instead = "write 32 or more printable ASCII characters without a space, such as `openssl rand -base64 32` gives"
+	instead = "write 32 or more printable ASCII characters without a space, such as `openssl rand -hex 32` gives"
 	for i, secret := range secrets {
 		switch {
 		case secret == "":
