@@ -68,7 +68,21 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return badAuthorization(err)
 	}
+	if age := s.request.MaxAge; age != nil && s.proofOlder(*age) {
+		return reconnect(w, r)
+	}
 	return s.answer(ctx, w)
+}
+
+// reconnect sends the browser to the same request on a new connection, where it
+// proves its key again: this is what signing in anew is here (OpenID Connect core
+// 3.1.2.1, max_age and prompt=login). Nobody is asked for anything.
+func reconnect(w http.ResponseWriter, r *http.Request) error {
+	web.Annotate(r.Context(), slog.String("outcome", "reconnect"))
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Location", r.URL.RequestURI())
+	w.WriteHeader(http.StatusTemporaryRedirect) // a POST stays one: it holds no credentials
+	return nil
 }
 
 // decodeAuthorization reads the request by the way that its method implies
@@ -193,6 +207,7 @@ func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc
 // grant keeps what was decided until the relying party fetches it by the code.
 func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter) error {
 	g, code := oidc.NewGrant(s.request, s.now)
+	g.AuthTime = s.proven
 	g.User, g.Subject = s.user, oidc.SubjectOf(s.user)
 	g.Device = oidc.DeviceContext{Managed: s.verdict.Managed, Compliant: s.verdict.Compliant, ExternalID: s.who.device.ID}
 	if s.who.reason == "" {

@@ -101,7 +101,8 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
-	fields url.Values // of the Location, without what the redirect URI had
+	fields url.Values // of the Location
+	closed bool       // the connection
 }
 
 func (w *world) do(client *http.Client, method, endpoint string, form url.Values, header ...string) reply {
@@ -121,7 +122,7 @@ func (w *world) do(client *http.Client, method, endpoint string, form url.Values
 	}
 	resp := must(client.Do(r))(w.t)
 	defer resp.Body.Close()
-	out := reply{status: resp.StatusCode, header: resp.Header, body: string(must(io.ReadAll(resp.Body))(w.t))}
+	out := reply{status: resp.StatusCode, header: resp.Header, closed: resp.Close, body: string(must(io.ReadAll(resp.Body))(w.t))}
 	if location := resp.Header.Get("Location"); location != "" {
 		out.fields = must(url.Parse(location))(w.t).Query()
 	}

@@ -21,6 +21,8 @@ type signIn struct {
 	reference  string
 	remoteAddr string
 	chain      []*x509.Certificate // that the browser presented
+	proven     time.Time           // when it proved to have the key of chain: when it connected
+	connecting bool                // the request is what it connected for
 
 	who      recognised
 	user     string // whom the answer is about; empty: nobody is known, and we do not invent one
@@ -33,7 +35,21 @@ func newSignIn(r *http.Request, rp *RelyingParty, now time.Time) signIn {
 	if r.TLS != nil {
 		s.chain = r.TLS.PeerCertificates
 	}
+	s.proven = now
+	if at, first, ok := web.AcceptedAt(r.Context()); ok && len(s.chain) > 0 {
+		s.proven, s.connecting = at, first && now.Sub(at) <= connectWithin
+	}
 	return s
+}
+
+// connectWithin is how long a browser may take from connecting to the request
+// that it connected for; one that connected ahead of any request takes longer.
+const connectWithin = 10 * time.Second
+
+// proofOlder tells whether the device's proof is older than a request allows.
+// What a browser connected for is never too old: it cannot be done any later.
+func (s *signIn) proofOlder(than time.Duration) bool {
+	return len(s.chain) > 0 && !s.connecting && s.now.Sub(s.proven) > than
 }
 
 // judge recognises the device and judges it for the user whom the request names,

@@ -167,7 +167,7 @@ func (w *world) serve(listener net.Listener, verifier *certs.Verifier) {
 	mux.Handle("GET /saml/sso", web.Handle("GET /saml/sso", w.provider.ServeSSO, options))
 	mux.Handle("POST /saml/sso", web.Handle("POST /saml/sso", w.provider.ServeSSO, options))
 	w.serveOIDC(mux, verifier, listener.Addr().String())
-	server := &http.Server{Handler: mux, TLSConfig: certs.NewTLSConfig(sites), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	server := &http.Server{Handler: mux, TLSConfig: certs.NewTLSConfig(sites), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), ConnContext: web.Accepted(w.now)}
 	done := make(chan struct{})
 	go func() { defer close(done); server.ServeTLS(listener, "", "") }()
 	w.t.Cleanup(func() { server.Close(); <-done })

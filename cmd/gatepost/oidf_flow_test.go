@@ -35,10 +35,17 @@ func (s *opSuite) get(t *testing.T, browser *http.Client, query string) *opAnswe
 }
 
 // authorize makes the request in the device's browser and gives what comes to
-// the redirect URI.
+// the redirect URI. A browser that is sent to connect again does so.
 func (s *opSuite) authorize(t *testing.T, request url.Values) url.Values {
 	t.Helper()
-	return s.callback(t, s.get(t, s.device, request.Encode()), request.Get("state"))
+	a := s.get(t, s.device, request.Encode())
+	if s.reconnected = a.status == http.StatusTemporaryRedirect; s.reconnected {
+		if to := a.header.Get("Location"); !strings.HasSuffix(s.metadata.Authorize+"?"+request.Encode(), to) {
+			t.Errorf("sent to %q to connect again", to)
+		}
+		a = s.get(t, s.device, request.Encode())
+	}
+	return s.callback(t, a, request.Get("state"))
 }
 
 // callback gives the parameters that an answer of the authorization endpoint

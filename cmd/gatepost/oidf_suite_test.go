@@ -57,6 +57,7 @@ type opSuite struct {
 	device, nobody, backChannel *http.Client
 	clientID, clientSecret      string
 	signer                      jose.Signer // of request objects
+	reconnected                 bool        // the last authorization request needed a new connection
 }
 
 // opMetadata is what the modules read of the discovery document.

@@ -150,7 +150,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	public := &http.Server{
 		Handler: s.ops.limit(http.HandlerFunc(s.servePublic)), TLSConfig: certs.NewTLSConfig(s.sites), ErrorLog: errorLog,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 96 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 96 << 10, ConnContext: web.Accepted(o.now),
 	}
 	opsServer := &http.Server{Handler: s.ops.handler(), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}
 	admin := &http.Server{Handler: http.HandlerFunc(s.serveAdmin), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}

@@ -24,7 +24,7 @@ type Authorization struct {
 	IDTokenHint   string
 	CodeChallenge string // S256; empty: none
 	PromptNone    bool
-	MaxAge        *time.Duration
+	MaxAge        *time.Duration // how long ago the device may have proved itself; prompt=login is 0; nil: does not matter
 	ACRValues     []string
 	Claims        ClaimsRequest
 	App           []Parameter // the application context under the names it came with, verbatim
@@ -217,6 +217,9 @@ func (a *Authorization) readPrompt(values parameters) error {
 		}
 		age := time.Duration(seconds) * time.Second
 		a.MaxAge = &age
+	}
+	if slices.Contains(prompts, "login") {
+		a.MaxAge = new(time.Duration) // OpenID Connect core 3.1.2.1: max_age 0 is prompt login
 	}
 	return nil
 }

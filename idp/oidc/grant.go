@@ -52,7 +52,7 @@ type Grant struct {
 	Subject  string        `json:"sub"`  // SubjectOf(User)
 	User     string        `json:"user"` // as named, by the request or as the device's owner
 	AMR      []string      `json:"amr,omitempty"`
-	AuthTime time.Time     `json:"auth_time,format:unixnano"` // when the device was looked at
+	AuthTime time.Time     `json:"auth_time,format:unixnano"` // when the device proved its key
 	Device   DeviceContext `json:"device"`
 
 	State      GrantState `json:"state"`
@@ -65,7 +65,8 @@ type Grant struct {
 const idSize = 16 // bytes of a grant's ID, and of the secret behind it in a code or token
 
 // NewGrant makes the grant that answers a, and its code. It is issued at now,
-// which is the AuthTime too; user, device and AMR are the caller's to fill in.
+// which is the AuthTime too unless the caller knows better; user, device and AMR
+// are the caller's to fill in.
 func NewGrant(a *Authorization, now time.Time) (*Grant, string) {
 	g := &Grant{
 		ClientID:       a.Client.ID,

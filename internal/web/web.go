@@ -94,6 +94,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range h.common {
 		header[name] = value
 	}
+	countRequest(r.Context())
 	r = r.WithContext(&x.ctx)
 
 	err := h.limitBody(w, r)
