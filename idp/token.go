@@ -121,7 +121,8 @@ func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.Toke
 			next = g.Encode()
 		}
 		if err != nil {
-			return next, nil, err
+			// Who saw this request may not use the assertion for another.
+			return next, claim, err
 		}
 		answer.AccessToken, answer.Scope = token, strings.Join(g.Scopes, " ")
 		prepared, err = oidc.PrepareIDToken(g, t.Provider, signer.Alg, token, now)
@@ -134,7 +135,7 @@ func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.Toke
 	case errors.Is(err, posture.ErrNoGrant):
 		return nil, &oidc.Error{Code: oidc.InvalidGrant, Reason: "unknown_code", Err: err}
 	case errors.Is(err, posture.ErrReplayed):
-		return nil, &oidc.Error{Code: oidc.InvalidClient, Reason: "replayed_assertion", Err: err}
+		return nil, &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: "replayed_assertion", Err: err}
 	case err != nil:
 		return nil, err
 	}
