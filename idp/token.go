@@ -45,10 +45,7 @@ type tokenResponse struct {
 // ServeToken is the token endpoint. Its errors are for WriteTokenError.
 func (t *Token) ServeToken(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	body, err := readForm(r)
-	if bad, ok := errors.AsType[*oidc.BadRequest](err); ok {
-		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Reason: bad.Reason, Err: err})
-	}
+	body, err := readTokenForm(r)
 	if err != nil {
 		return err
 	}
@@ -76,6 +73,15 @@ func (t *Token) ServeToken(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Pragma", "no-cache") // OpenID Connect core 3.1.3.3
 	_, err = w.Write(encoded)
 	return err
+}
+
+// readTokenForm is readForm, with the answer for what is no form.
+func readTokenForm(r *http.Request) (string, error) {
+	body, err := readForm(r)
+	if bad, ok := errors.AsType[*oidc.BadRequest](err); ok {
+		return "", tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Reason: bad.Reason, Err: err})
+	}
+	return body, err
 }
 
 // authenticate finds the client and checks that it is he.

@@ -34,7 +34,7 @@ func (u *UserInfo) ServeUserInfo(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	token, err := bearer(r)
 	if err != nil {
-		return tokenError(err)
+		return err
 	}
 	g, err := u.granted(ctx, token)
 	if err != nil {
@@ -83,25 +83,28 @@ func (u *UserInfo) granted(ctx context.Context, token string) (*oidc.Grant, erro
 // bearer takes the access token from the header or from a posted form, never
 // from the URL, which ends up in logs (RFC 6750 section 2).
 func bearer(r *http.Request) (string, error) {
+	malformed := func(description string, err error) error {
+		return tokenError(&oidc.Error{Code: oidc.InvalidRequest, Description: description, Err: err})
+	}
 	headers := r.Header.Values("Authorization")
 	if r.URL.Query().Has("access_token") || len(headers) > 1 {
-		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the access token belongs in one Authorization header"}
+		return "", malformed("the access token belongs in one Authorization header", nil)
 	}
 	var posted []string
 	if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" {
-		body, err := readForm(r)
+		body, err := readTokenForm(r)
 		if err != nil {
-			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Err: err}
+			return "", err
 		}
 		values, err := url.ParseQuery(body)
 		if err != nil {
-			return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the body is no form", Err: err}
+			return "", malformed("the body is no form", err)
 		}
 		posted = values["access_token"]
 	}
 	switch {
 	case len(headers)+len(posted) > 1:
-		return "", &oidc.Error{Code: oidc.InvalidRequest, Description: "the access token was sent twice"}
+		return "", malformed("the access token was sent twice", nil)
 	case len(posted) == 1:
 		return posted[0], nil
 	case len(headers) == 0:
