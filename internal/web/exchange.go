@@ -18,8 +18,9 @@ type exchange struct {
 	w         response
 	ctx       requestContext
 
-	mu    sync.Mutex // handlers may annotate from their goroutines
-	attrs []slog.Attr
+	mu     sync.Mutex // handlers may annotate from their goroutines
+	attrs  []slog.Attr
+	refuse *Error // by the answer itself, which is no error of HTTP; nil: not so
 }
 
 type exchangeKey struct{}
@@ -91,8 +92,17 @@ func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 	if r.Method == http.MethodHead {
 		bytes = 0
 	}
+	x.mu.Lock()
+	refused := x.refuse
+	x.mu.Unlock()
+	why := e
+	if why == nil {
+		why = refused
+	}
+	if why != nil {
+		reason = why.Reason
+	}
 	if e != nil {
-		reason = e.Reason
 		if x.w.status == 0 || e.Status == statusClientGone {
 			status = e.Status
 		}
@@ -121,9 +131,9 @@ func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 		slog.String("remote", r.RemoteAddr),
 		slog.String("reference", x.reference),
 	)
-	if e != nil {
+	if why != nil {
 		attrs = append(attrs, slog.String("reason", reason))
-		attrs = appendFailure(attrs, e)
+		attrs = appendFailure(attrs, why)
 	}
 	x.mu.Lock()
 	attrs = append(attrs, x.attrs...)

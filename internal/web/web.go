@@ -34,7 +34,7 @@ type Options struct {
 	// nil: NewReference at Now.
 	NewReference func() string
 	// Count is told of every request, for metrics; reason is empty when no
-	// error was returned. nil: nobody is told.
+	// error was returned and nothing was Refused. nil: nobody is told.
 	Count func(route string, status int, reason string, d time.Duration)
 	// WriteError writes the answer for an error, as a page or as JSON. The
 	// error's Status and Public are always filled in. nil: Problem.
@@ -202,6 +202,17 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		x.mu.Lock()
 		x.attrs = append(x.attrs, attrs...)
+		x.mu.Unlock()
+	}
+}
+
+// Refused says why the request that ctx belongs to is answered with a refusal
+// that is no error of HTTP, such as a redirect that carries one: for the log
+// record and the counter, as an *Error would be. err may be nil.
+func Refused(ctx context.Context, reason string, err error) {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		x.mu.Lock()
+		x.refuse = &Error{Reason: reason, Err: err}
 		x.mu.Unlock()
 	}
 }

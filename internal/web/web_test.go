@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -158,4 +159,31 @@ func TestAnnotateFromManyGoroutines(t *testing.T) {
 			t.Errorf("n%d is missing", i)
 		}
 	}
+}
+
+// An answer may refuse without being an error of HTTP; an error wins over it.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, returned := range []error{nil, &Error{Status: 503, Reason: "unavailable", Err: errors.New("disk")}} {
+		g := newRig()
+		do(Handle("GET /x", func(w http.ResponseWriter, r *http.Request) error {
+			Refused(r.Context(), "bad_wish", errors.New("wish \"w\""))
+			if returned == nil {
+				w.WriteHeader(303)
+			}
+			return returned
+		}, &g.o), httptest.NewRequest("GET", "/x", nil))
+		status, reason, fault, level := 303.0, "bad_wish", `wish "w"`, "INFO"
+		if returned != nil {
+			status, reason, fault, level = 503, "unavailable", "disk", "ERROR"
+		}
+		rec := g.only(t)
+		if rec["status"] != status || rec["reason"] != reason || rec["error"] != fault || rec["level"] != level {
+			t.Errorf("record %v", rec)
+		}
+		if want := fmt.Sprintf("GET /x %v %s 3ms", status, reason); len(g.counted) != 1 || g.counted[0] != want {
+			t.Errorf("counted %q, want %q", g.counted, want)
+		}
+	}
+	Refused(t.Context(), "nobody", nil)
 }
