@@ -41,15 +41,15 @@ type piece struct {
 
 // answerKind is what chooses the fixed text of an answer.
 type answerKind struct {
-	refused bool
-	fields  int
+	notice Notice
+	fields int
 }
 
 var answerPieces = sync.OnceValues(func() (map[answerKind][]piece, error) {
 	kinds := make(map[answerKind][]piece)
-	for n := range 2 * (maxFields + 1) {
-		kind := answerKind{n%2 == 1, n / 2}
-		a := Answer{Action: string(markAction), Refused: kind.refused, Reference: string(markReference)}
+	for n := range int(notices) * (maxFields + 1) {
+		kind := answerKind{Notice(n % int(notices)), n / int(notices)}
+		a := Answer{Action: string(markAction), Notice: kind.notice, Reference: string(markReference)}
 		for i := range kind.fields {
 			digit := strconv.Itoa(i)
 			a.Fields = append(a.Fields, Field{markName + digit, markValue + digit})
@@ -92,6 +92,9 @@ func (a Answer) render(nonce string) ([]byte, error) {
 	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
 		return nil, fmt.Errorf("action %q is not an http or https URL", a.Action)
 	}
+	if a.Notice < 0 || a.Notice >= notices {
+		return nil, fmt.Errorf("notice %d is not known", a.Notice)
+	}
 	if len(a.Fields) > maxFields {
 		return nil, fmt.Errorf("answer with %d fields, at most %d are possible", len(a.Fields), maxFields)
 	}
@@ -99,7 +102,7 @@ func (a Answer) render(nonce string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	pieces := kinds[answerKind{a.Refused, len(a.Fields)}]
+	pieces := kinds[answerKind{a.Notice, len(a.Fields)}]
 	size := 256 + len(a.Action)
 	for _, f := range a.Fields {
 		size += len(f.Name) + len(f.Value)*17/16 // a plus sign in 64 becomes 5 bytes

@@ -176,8 +176,8 @@ func TestBrowserPostsTheAnswerByScript(t *testing.T) {
 	ctx := browser(t)
 	violations := watch(t, ctx)
 	p := newParty(t)
-	try := func(relay *string, refused bool) {
-		a := Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}}, Refused: refused, Reference: reference}
+	try := func(relay *string, notice Notice) {
+		a := Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}}, Notice: notice, Reference: reference}
 		if relay != nil {
 			a.Fields = append(a.Fields, Field{"RelayState", *relay})
 		}
@@ -187,10 +187,10 @@ func TestBrowserPostsTheAnswerByScript(t *testing.T) {
 		}
 		p.check(t, ctx, relay)
 	}
-	try(nil, false)
-	try(nil, true)
+	try(nil, Checked)
+	try(nil, NotManaged)
 	for relay := range relayStates {
-		try(&relay, false)
+		try(&relay, Checked)
 	}
 	select {
 	case v := <-violations:
@@ -207,7 +207,7 @@ func TestBrowserPostsTheAnswerWithoutScript(t *testing.T) {
 	}
 	p := newParty(t)
 	for _, relay := range []string{"line\r\nfeeds\r\n", `"><script>document.title='owned'</script>`} {
-		page := serve(t, Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}, {"RelayState", relay}}, Refused: true, Reference: reference})
+		page := serve(t, Answer{Action: p.acs, Fields: []Field{{"SAMLResponse", samlResponse}, {"RelayState", relay}}, Notice: NotManaged, Reference: reference})
 		if err := chromedp.Do(ctx, chromedp.Navigate(page), chromedp.WaitReady("button")); err != nil {
 			t.Fatal(err)
 		}

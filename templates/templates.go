@@ -25,14 +25,26 @@ type Page interface {
 }
 
 // Answer posts the response to the relying party, by script or, without, by a
-// button (SAML bindings 3.5.4, OAuth 2.0 form post response mode). A refusal
-// looks the same for every reason.
+// button (SAML bindings 3.5.4, OAuth 2.0 form post response mode).
 type Answer struct {
 	Action    string  // where the relying party takes answers, an http or https URL
 	Fields    []Field // at most six; see SurvivesForm
-	Refused   bool    // say that the device was not recognised as managed
+	Notice    Notice
 	Reference string
 }
+
+// Notice is what an Answer tells the user of itself. It never tells one reason
+// why a device is not managed from another.
+type Notice int
+
+// The notices.
+const (
+	Checked      Notice = iota // the device was checked
+	NotManaged                 // it was not recognised as managed
+	NotCompliant               // it is managed and does not meet the requirements, and that is refused
+	NotAnswered                // the request could not be answered, whatever the device is
+	notices                    // how many there are
+)
 
 // Field is one field of a form.
 type Field struct{ Name, Value string }

@@ -19,7 +19,7 @@ func all() map[string]Page {
 	answer := Answer{Action: "https://acme.okta.com/sso/saml2/0oa1", Fields: []Field{{"SAMLResponse", "PD94bWw+"}}, Reference: reference}
 	relay, refused := answer, answer
 	relay.Fields = append(relay.Fields[:1:1], Field{"RelayState", "state-1"})
-	refused.Refused = true
+	refused.Notice = NotManaged
 	return map[string]Page{
 		"answer": answer, "answer with relay state": relay, "refusal": refused,
 		"bad request": BadRequest{reference}, "unavailable": Unavailable{reference},
@@ -119,13 +119,23 @@ func TestAnswerForm(t *testing.T) {
 	}
 }
 
-func TestRefusalSaysSo(t *testing.T) {
+func TestNotices(t *testing.T) {
 	t.Parallel()
-	const words = "not recognised as managed"
-	_, refused := write(t, all()["refusal"])
-	_, answered := write(t, all()["answer"])
-	if strings.Count(refused, words) != 2 || strings.Contains(answered, words) {
-		t.Error("the words of a refusal are missing, or in an answer")
+	words := map[Notice]string{
+		Checked: "Your device was checked", NotManaged: "not recognised as managed", NotCompliant: "does not meet the requirements", NotAnswered: "could not be checked",
+	}
+	for notice := range notices {
+		_, html := write(t, Answer{Action: "https://acme.okta.com/", Notice: notice})
+		for of, text := range words {
+			if strings.Contains(html, text) != (of == notice) {
+				t.Errorf("notice %d: %q in the page: %v", notice, text, of != notice)
+			}
+		}
+	}
+	for _, unknown := range []Notice{-1, notices} {
+		if err := Write(httptest.NewRecorder(), 200, Answer{Action: "https://acme.okta.com/", Notice: unknown}); err == nil {
+			t.Errorf("notice %d was accepted", unknown)
+		}
 	}
 }
 
@@ -186,7 +196,7 @@ func TestFastAnswerEqualsTemplate(t *testing.T) {
 	rendered := 0
 	for _, action := range actions {
 		for i, value := range hostile {
-			a := Answer{Action: action, Refused: i%2 == 0, Reference: value}
+			a := Answer{Action: action, Notice: Notice(i % int(notices)), Reference: value}
 			for n := range i % (maxFields + 1) {
 				a.Fields = append(a.Fields, Field{value, hostile[(i+n)%len(hostile)]})
 			}
@@ -202,11 +212,11 @@ func TestFastAnswerEqualsTemplate(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	for i, value := range hostile {
-		f.Add(actions[i%len(actions)], "SAMLResponse", value, hostile[(i+1)%len(hostile)], reference, "N0NCE", i%2 == 0)
+		f.Add(actions[i%len(actions)], "SAMLResponse", value, hostile[(i+1)%len(hostile)], reference, "N0NCE", i)
 	}
-	f.Fuzz(func(t *testing.T, action, name, value, other, reference, nonce string, refused bool) {
+	f.Fuzz(func(t *testing.T, action, name, value, other, reference, nonce string, notice int) {
 		fields := []Field{{name, value}, {"RelayState", other}, {value, name}}
-		compare(t, Answer{Action: action, Fields: fields[len(other)%4%len(fields):], Refused: refused, Reference: reference}, nonce)
+		compare(t, Answer{Action: action, Fields: fields[len(other)%4%len(fields):], Notice: Notice(notice), Reference: reference}, nonce)
 	})
 }
 
