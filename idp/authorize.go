@@ -63,8 +63,9 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &told) && s.request != nil:
 		// Nothing was decided: the request itself is at fault.
-		web.Annotate(ctx, slog.String("outcome", "error"), slog.String("oauth_error", told.Code), slog.String("fault", told.Error()))
-		return s.reply(w, s.request.Refusal(o.Provider.Issuer, told), false)
+		web.Annotate(ctx, slog.String("outcome", "error"))
+		refused(ctx, told)
+		return s.reply(w, s.request.Refusal(o.Provider.Issuer, told), templates.NotAnswered)
 	case err != nil:
 		return badAuthorization(err)
 	}
@@ -159,7 +160,7 @@ func (s *authorizing) named() (string, *oidc.Error) {
 
 // refusalError is what the relying party is told instead of a code, or nil.
 func (s *authorizing) refusalError() *oidc.Error {
-	e := &oidc.Error{Code: oidc.AccessDenied, Description: s.refusal(), Reason: string(s.verdict.Reason)}
+	e := &oidc.Error{Code: oidc.AccessDenied, Description: s.refusal(), Reason: string(s.reason())}
 	switch {
 	case e.Description == "" && s.request.AllowsSubject(oidc.SubjectOf(s.user)):
 		return nil
@@ -197,11 +198,18 @@ func appContext(parameters []oidc.Parameter) posture.AppContext {
 func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc.Error) error {
 	s.decision.Outcome = posture.Refused
 	s.decision.Status = e.Code
+	s.decision.Reason = posture.Reason(e.Reason)
 	s.decision.AnswerID = s.reference
 	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.request.ClaimUntil)); err != nil {
 		return err
 	}
-	return s.reply(w, s.request.Refusal(s.Provider.Issuer, e), true)
+	refused(ctx, e)
+	return s.reply(w, s.request.Refusal(s.Provider.Issuer, e), notice(e.Description))
+}
+
+// refused notes an error that the browser takes to the relying party.
+func refused(ctx context.Context, e *oidc.Error) {
+	web.Refused(ctx, cmp.Or(e.Reason, e.Code), e)
 }
 
 // grant keeps what was decided until the relying party fetches it by the code.
@@ -222,11 +230,11 @@ func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter) error {
 	if err := s.recorded(ctx, s.Recorder.DecideGrant(ctx, s.decision, s.request.ClaimUntil, kept)); err != nil {
 		return err
 	}
-	return s.reply(w, s.request.Success(s.Provider.Issuer, code), false)
+	return s.reply(w, s.request.Success(s.Provider.Issuer, code), templates.Checked)
 }
 
 // reply sends the browser back to the relying party.
-func (s *authorizing) reply(w http.ResponseWriter, reply oidc.Reply, refused bool) error {
+func (s *authorizing) reply(w http.ResponseWriter, reply oidc.Reply, notice templates.Notice) error {
 	if !reply.FormPost {
 		// 303, so that a request that was posted is not posted again (RFC 9700
 		// section 4.12).
@@ -234,7 +242,7 @@ func (s *authorizing) reply(w http.ResponseWriter, reply oidc.Reply, refused boo
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	page := templates.Answer{Action: reply.RedirectURI, Refused: refused, Reference: s.reference}
+	page := templates.Answer{Action: reply.RedirectURI, Notice: notice, Reference: s.reference}
 	for _, f := range reply.Fields {
 		page.Fields = append(page.Fields, templates.Field(f))
 	}

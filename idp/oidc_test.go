@@ -94,7 +94,7 @@ func TestOIDCRefusals(t *testing.T) {
 	refused("unknown device", browser(unknown), ask(), "access_denied", "DEVICE_NOT_MANAGED", posture.UnknownDevice)
 	refused("unmanaged", unmanaged, ask(), "access_denied", "DEVICE_NOT_MANAGED", posture.NotManaged)
 	refused("unmanaged, nobody to ask", unmanaged, ask("prompt", "none"), "access_denied", "DEVICE_NOT_MANAGED", posture.NotManaged)
-	refused("another sub is demanded", client, ask("claims", `{"id_token":{"sub":{"value":"al@example.com"}}}`), "login_required", "another user was asked for", "")
+	refused("another sub is demanded", client, ask("claims", `{"id_token":{"sub":{"value":"al@example.com"}}}`), "login_required", "another user was asked for", "other_subject")
 
 	w.party.RefuseNoncompliant = true
 	refused("not compliant", risky, ask(), "access_denied", "DEVICE_NOT_COMPLIANT", posture.NotCompliant)
@@ -109,8 +109,8 @@ func TestOIDCRefusals(t *testing.T) {
 		return nil
 	}))(t)
 	w.party.BindOwner = false
-	refused("nobody is known", browser(w.certificate("shared", time.Hour)), ask(), "access_denied", "NO_SUBJECT", "")
-	refused("nobody is known, nobody to ask", browser(w.certificate("shared", time.Hour)), ask("prompt", "none"), "login_required", "NO_SUBJECT", "")
+	refused("nobody is known", browser(w.certificate("shared", time.Hour)), ask(), "access_denied", "NO_SUBJECT", posture.NoSubject)
+	refused("nobody is known, nobody to ask", browser(w.certificate("shared", time.Hour)), ask("prompt", "none"), "login_required", "NO_SUBJECT", posture.NoSubject)
 }
 
 func TestOIDCAssertsUnmanagedWhenToldTo(t *testing.T) {
@@ -177,6 +177,11 @@ func TestOIDCRequestErrorsGoBack(t *testing.T) {
 			t.Errorf("%s: %d %v", code, got.status, got.fields)
 		}
 	}
+	for _, reason := range []string{"response_type", "scope", "pkce_method", "acr", "request_uri"} {
+		if !w.logged.wait(`"status":303,`) || !w.logged.wait(`"reason":"`+reason+`"`) {
+			t.Errorf("the log has no reason %q: %s", reason, w.logged)
+		}
+	}
 	w.party.OIDC.OmitIss = true
 	if got := w.authorize(client, ask("scope", "email")); got.fields.Has("iss") {
 		t.Errorf("iss for a client without it: %v", got.fields)
@@ -192,8 +197,13 @@ func TestOIDCFormPost(t *testing.T) {
 	}{
 		"success": {client, []string{`name="code"`, `name="state" value="state-1"`, `name="iss" value="` + w.op.Issuer}},
 		"refusal": {browser(nil), []string{`name="error" value="access_denied"`, `value="DEVICE_NOT_MANAGED"`, "not recognised as managed"}},
+		"fault":   {browser(nil), []string{`name="error" value="invalid_scope"`, "could not be checked"}},
 	} {
-		got := w.do(tt.client, http.MethodPost, w.op.AuthorizeURL, ask("response_mode", "form_post", "redirect_uri", redirectURI+"?tenant=2"))
+		q := ask("response_mode", "form_post", "redirect_uri", redirectURI+"?tenant=2")
+		if name == "fault" {
+			q.Set("scope", "email")
+		}
+		got := w.do(tt.client, http.MethodPost, w.op.AuthorizeURL, q)
 		if got.status != http.StatusOK || !strings.Contains(got.body, `method="post" action="`+redirectURI+`?tenant=2"`) {
 			t.Fatalf("%s: %d %s", name, got.status, got.body)
 		}

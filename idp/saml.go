@@ -129,7 +129,7 @@ func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 		fields = append(fields, templates.Field{Name: "RelayState", Value: s.request.RelayState})
 	}
 	return templates.Write(w, http.StatusOK, templates.Answer{
-		Action: s.request.ACS, Fields: fields, Refused: s.decision.Outcome == posture.Refused, Reference: s.reference,
+		Action: s.request.ACS, Fields: fields, Notice: s.notice, Reference: s.reference,
 	})
 }
 

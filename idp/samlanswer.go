@@ -8,6 +8,7 @@ import (
 	"gatepost.dev/contract"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/posture"
+	"gatepost.dev/templates"
 )
 
 // answering is a SAML sign-in on its way to a signed answer.
@@ -16,6 +17,7 @@ type answering struct {
 	signIn
 	request  *saml.Request
 	prepared *saml.Prepared
+	notice   templates.Notice
 }
 
 // answer judges the device and prepares what to say of it.
@@ -33,6 +35,7 @@ func (s *answering) answer(ctx context.Context, request *saml.Request) error {
 	case "":
 		return s.assert()
 	case noSubject: // SAML core 3.2.2.2
+		s.decision.Reason = posture.NoSubject
 		return s.refuse(saml.StatusResponder, saml.StatusUnknownPrincipal, message, "")
 	default:
 		return s.refuse(saml.StatusResponder, saml.StatusAuthnFailed, message, s.verdict.Reason)
@@ -71,6 +74,7 @@ func (s *answering) assert() error {
 // refuse prepares a signed status without an assertion.
 func (s *answering) refuse(code, sub, message string, reason posture.Reason) error {
 	s.decision.Outcome = posture.Refused
+	s.notice = notice(message)
 	s.decision.Status = sub[strings.LastIndexByte(sub, ':')+1:]
 	var err error
 	s.prepared, err = saml.PrepareRefusal(&saml.Refusal{

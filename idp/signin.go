@@ -12,6 +12,7 @@ import (
 	"gatepost.dev/contract"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
+	"gatepost.dev/templates"
 )
 
 // signIn is one sign-in on its way to an answer, by whatever protocol.
@@ -90,6 +91,27 @@ func (s *signIn) refusal() string {
 		return noSubject
 	}
 	return ""
+}
+
+// reason is why there is a refusal, for the decision and the log.
+func (s *signIn) reason() posture.Reason {
+	if s.refusal() == noSubject {
+		return posture.NoSubject
+	}
+	return s.verdict.Reason
+}
+
+// notice is what the page of a refusal with that text tells the user.
+func notice(refusal string) templates.Notice {
+	switch refusal {
+	case "":
+		return templates.Checked
+	case deviceNotManaged:
+		return templates.NotManaged
+	case deviceNotCompliant:
+		return templates.NotCompliant
+	}
+	return templates.NotAnswered
 }
 
 // decide writes down everything of the decision but its outcome and what is the

@@ -16,6 +16,7 @@ const (
 	Stale              Reason = "stale"
 	OwnerMismatch      Reason = "owner_mismatch"
 	NotCompliant       Reason = "not_compliant"
+	NoSubject          Reason = "no_subject" // nobody is known whom the answer could be about
 )
 
 // DefaultMaxAge is how long a policy believes that a device is managed when it
