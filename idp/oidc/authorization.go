@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -79,9 +80,8 @@ func (m *Message) Check(c *Client, p *Provider, now time.Time) (*Authorization, 
 	}
 	uri := values["redirect_uri"]
 	if !slices.Contains(c.RedirectURIs, uri) {
-		if refused != nil {
-			// It could have named the redirect URI.
-			return nil, bad("redirect_uri", "redirect URI %.200q is not registered: %w", uri, refused)
+		if told, ok := errors.AsType[*Error](refused); ok && uri == "" {
+			return nil, &BadRequest{Reason: told.Reason, Err: told} // it could have named the redirect URI
 		}
 		return nil, bad("redirect_uri", "redirect URI %.200q is not registered", uri)
 	}

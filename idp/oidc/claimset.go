@@ -96,7 +96,7 @@ func (s claimSet) checkTimes(now time.Time, afterIssue time.Duration) (until tim
 	case exp.IsZero():
 		return time.Time{}, bad("exp_missing", "no exp")
 	case !now.Before(until):
-		return time.Time{}, bad("expired", "expired %s ago", now.Sub(exp))
+		return time.Time{}, bad("expired", "expired %s ago", now.Sub(exp).Round(time.Second))
 	case exp.After(now.Add(maxLifetime + leeway)):
 		return time.Time{}, bad("exp_far", "expires in %s, %s are allowed", exp.Sub(now), maxLifetime)
 	case nbf.After(now.Add(leeway)) || iat.After(now.Add(leeway)):

@@ -31,10 +31,10 @@ func ParseKeys(data []byte) (*jose.JSONWebKeySet, error) {
 		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &document); err != nil {
-		return nil, fmt.Errorf("read JWK set: %w", err)
+		return nil, fmt.Errorf(`read JWK set, which is {"keys": [...]}: %w`, err)
 	}
 	if n := len(document.Keys); n < 1 || n > maxKeys {
-		return nil, fmt.Errorf("JWK set has %d keys; it must have 1 to %d", n, maxKeys)
+		return nil, fmt.Errorf(`JWK set, which is {"keys": [...]}, has %d keys; it must have 1 to %d`, n, maxKeys)
 	}
 	set := &jose.JSONWebKeySet{}
 	for i, raw := range document.Keys {

@@ -97,8 +97,13 @@ func (v *verifier) candidates(alg, kid string) ([]any, *BadRequest) {
 				keys = append(keys, s)
 			}
 		}
-		if len(keys) == 0 && len(v.secrets) > 0 {
+		switch {
+		case len(keys) > 0:
+		case len(v.secrets) > 0:
 			return nil, bad("secret_short", "%s needs a secret of %d bytes", alg, size)
+		default:
+			// The likeliest fault of all, since Okta's Terraform provider turns HS256 on.
+			return nil, bad("secret_hashed", "%s needs the client's secret in the clear, which is known only of a client with a secret file", alg)
 		}
 	} else if v.keys != nil {
 		for i := range v.keys.Keys {

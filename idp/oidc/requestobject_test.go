@@ -282,7 +282,7 @@ func TestRequireRequestObject(t *testing.T) {
 		want       string
 	}{
 		"unsigned":             {baseRequest(), "invalid_request: request_object_missing"},
-		"unsigned, no address": {fields{"client_id": rpID}, "bad: redirect_uri"},
+		"unsigned, no address": {fields{"client_id": rpID}, "bad: request_object_missing"},
 		"signed":               {fields{"client_id": rpID, "request": object}, "accepted"},
 		"scope outside":        {changed(baseRequest(), fields{"request": bare}), "invalid_scope: scope"},
 		"address outside":      {changed(baseRequest(), fields{"request": noURI}), "bad: redirect_uri"},
@@ -308,13 +308,19 @@ func TestWithoutKeys(t *testing.T) {
 	for i := range c.Secrets {
 		c.Secrets[i].Clear = ""
 	}
-	for _, request := range []string{
-		jwt(t, "RS256", "rsa", baseObject()), jwt(t, "HS256", rpSecret, baseObject()),
-		jws(`{"alg":"HS256"}`, encode(t, baseObject()), withHMAC("")),
+	for request, want := range map[string]string{
+		jwt(t, "RS256", "rsa", baseObject()):                          "request_object_key_unknown",
+		jwt(t, "HS256", rpSecret, baseObject()):                       "request_object_secret_hashed",
+		jws(`{"alg":"HS256"}`, encode(t, baseObject()), withHMAC("")): "request_object_secret_hashed",
 	} {
 		_, err := authorize(t, "client_id="+rpID+"&redirect_uri="+url.QueryEscape(rpCallback)+"&request="+request, c)
-		if got := outcome(err); got != "invalid_request_object: request_object_key_unknown" {
-			t.Error(got)
+		if got := outcome(err); got != "invalid_request_object: "+want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		// With everything in the object there is nowhere to send the error, but its
+		// reason is still told.
+		if _, err = authorize(t, "client_id="+rpID+"&request="+request, c); outcome(err) != "bad: "+want {
+			t.Errorf("got %s, want %s", outcome(err), want)
 		}
 	}
 }
