@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 
 	"gatepost.dev/certs"
 	"gatepost.dev/idp"
@@ -36,10 +37,25 @@ func (g *generation) mount(records *store.Records, verifier *certs.Verifier, opt
 	g.device, g.issuer = newMux(append(device, notFound)), newMux(append(issuer, notFound))
 }
 
+// newMux serves the endpoints; another method on the path of one is answered as
+// that endpoint answers errors.
 func newMux(endpoints []endpoint) *http.ServeMux {
 	mux := http.NewServeMux()
+	allowed := map[string][]string{} // by path
+	options := map[string]*web.Options{}
 	for _, e := range endpoints {
 		mux.Handle(e.route, web.Handle(e.route, e.serve, e.options))
+		if method, path, ok := strings.Cut(e.route, " "); ok {
+			allowed[path] = append(allowed[path], method)
+			options[path] = e.options
+		}
+	}
+	for path, methods := range allowed {
+		allow := strings.Join(methods, ", ")
+		mux.Handle(path, web.Handle(path, func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Allow", allow)
+			return &web.Error{Status: http.StatusMethodNotAllowed, Reason: "method"}
+		}, options[path]))
 	}
 	return mux
 }

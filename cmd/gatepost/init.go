@@ -59,6 +59,7 @@ func (c *initCommand) Run(e *env) error {
 	next("gatepost check --config " + config)
 	next("gatepost serve --config " + config)
 	next("gatepost org add NAME --metadata FILE --config " + config + "   (the metadata of the identity provider that you make in Okta)")
+	fmt.Fprintln(e.stdout, "     or, by OpenID Connect: gatepost client add NAME --redirect-uri URL --config "+config)
 	next("gatepost device import FILE --config " + config)
 	return nil
 }
