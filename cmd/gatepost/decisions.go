@@ -66,11 +66,11 @@ func (c *decisionsCommand) Run(e *env) error {
 // are still to come, so its columns have fixed widths.
 type decisionPrinter struct{ e *env }
 
-const decisionLine = "%-19s  %-26s  %-12s  %-24s  %-20s  %-8s  %-7s  %-9s  %s\n"
+const decisionLine = "%-19s  %-26s  %-13s  %-24s  %-20s  %-8s  %-7s  %-9s  %s\n"
 
 func (p *decisionPrinter) head() {
 	if !p.e.json {
-		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "ORG", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
+		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "RELYING PARTY", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
 	}
 }
 
