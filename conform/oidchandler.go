@@ -14,7 +14,7 @@ const keysPath = "/oauth2/v1/keys"
 // Handler serves the simulated Okta to a browser:
 //
 //	GET  /                                   what this is, and a form that signs in
-//	GET  /oidc/login?user=&app=              starts a sign-in
+//	GET  /oidc/login?user=&app=&prompt=      starts a sign-in
 //	GET, POST the path of the redirect URI   what Okta makes of an answer
 //	GET  /oauth2/v1/keys                     the key by which this Okta signs, as a JWK Set
 //
@@ -44,7 +44,7 @@ func (o *OktaOIDC) oidcStart() *oidcStart {
 
 func (o *OktaOIDC) serveLogin(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	opts := OIDCRequestOptions{LoginHint: query.Get("user")}
+	opts := OIDCRequestOptions{LoginHint: query.Get("user"), Prompt: query.Get("prompt")}
 	if app := query.Get("app"); app != "" {
 		opts.AppContext = &AppContext{InstanceID: instanceID(app), Name: app}
 	}

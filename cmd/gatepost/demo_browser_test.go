@@ -217,3 +217,36 @@ func TestChromiumSignsIn(t *testing.T) {
 		})
 	}
 }
+
+// TestChromiumConnectsAnew: sent to prove the device's key again, Chromium does
+// so on a new connection, without asking anybody.
+func TestChromiumConnectsAnew(t *testing.T) {
+	t.Parallel()
+	d := startTestDemo(t)
+	home := chromiumHome(t)
+	trust(t, home, d)
+	hold(t, home, d, "demo-macbook")
+	ctx := chromium(t, home)
+	proven := func(query string) int64 {
+		t.Helper()
+		do(t, ctx, "result", chromedp.Navigate(d.oktaURL()+"/oidc/login?user=user%40example.com"+query), chromedp.WaitVisible("#result"))
+		if got := textOf(t, ctx, "#result-outcome"); got != "signed-in" {
+			t.Fatalf("%q: %s", query, got)
+		}
+		var claims struct {
+			AuthTime int64 `json:"auth_time"`
+		}
+		if err := json.Unmarshal([]byte(textOf(t, ctx, "#id-token")), &claims); err != nil {
+			t.Fatal(err)
+		}
+		return claims.AuthTime
+	}
+	first := proven("")
+	time.Sleep(1100 * time.Millisecond) // auth_time is in whole seconds
+	if again := proven(""); again != first {
+		t.Errorf("auth_time is %d after %d, though nobody asked for a new proof", again, first)
+	}
+	if anew := proven("&prompt=login"); anew <= first {
+		t.Errorf("auth_time is %d still", anew)
+	}
+}
