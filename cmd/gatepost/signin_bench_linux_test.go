@@ -115,6 +115,8 @@ func program(ctx context.Context, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Args[0] = "gatepost"
+	// Only a test profiles its memory; the program itself does not.
+	cmd.Env = append(os.Environ(), "GODEBUG=memprofilerate=0,"+os.Getenv("GODEBUG"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }
