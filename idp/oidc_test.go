@@ -438,7 +438,7 @@ func (b *brokenStore) DecideGrant(ctx context.Context, d posture.Decision, until
 	return b.GrantRecorder.DecideGrant(ctx, d, until, g)
 }
 
-func (b *brokenStore) UpdateGrant(ctx context.Context, id string, change func([]byte) ([]byte, *posture.Claim, error)) error {
+func (b *brokenStore) UpdateGrant(ctx context.Context, id string, change func([]byte) ([]byte, error)) error {
 	if b.fail {
 		return errDisk
 	}

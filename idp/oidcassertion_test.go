@@ -43,6 +43,10 @@ func TestOIDCAssertionWorksOnce(t *testing.T) {
 	want("for another code", redeem(w.code(client), used), 401, "invalid_client")
 
 	used = assertion()
+	want("no such code", redeem("x", used), 400, "invalid_grant")
+	want("the assertion of a request for nothing", redeem(code, used), 401, "invalid_client")
+
+	used = assertion()
 	token := w.tokens(redeem(code, used)).AccessToken
 	want("the whole request again", redeem(code, used), 401, "invalid_client")
 	if got := w.userInfo(token); got.status != http.StatusOK {

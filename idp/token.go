@@ -16,11 +16,15 @@ import (
 )
 
 // GrantUpdater changes a grant by compare-and-swap; change may be called again.
-// What change gives is written, and its claim made, in one step, and its error
-// is returned after that. next nil writes nothing. The errors of its own are
-// posture.ErrNoGrant and posture.ErrReplayed.
+// What it gives is written, unless it is nil, and its error returned after that.
+// The error is posture.ErrNoGrant when there is no such grant.
 type GrantUpdater interface {
-	UpdateGrant(ctx context.Context, id string, change func(value []byte) (next []byte, claim *posture.Claim, err error)) error
+	UpdateGrant(ctx context.Context, id string, change func(value []byte) (next []byte, err error)) error
+}
+
+// Claimer lets a relying party use a name once: posture.ErrReplayed.
+type Claimer interface {
+	Claim(ctx context.Context, c posture.Claim) error
 }
 
 // Token exchanges a code for an ID token and an access token (OpenID Connect
@@ -29,6 +33,7 @@ type Token struct {
 	Provider *oidc.Provider
 	Clients  Clients
 	Grants   GrantUpdater
+	Claims   Claimer                       // of client assertions
 	Signer   func(alg string) *oidc.Signer // what signs now; nil: there is no such key
 	Now      func() time.Time
 }
@@ -57,11 +62,11 @@ func (t *Token) ServeToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return tokenError(err)
 	}
-	rp, claim, err := t.authenticate(ctx, request)
+	rp, err := t.authenticate(ctx, request)
 	if err != nil {
 		return tokenError(err)
 	}
-	answer, err := t.redeem(ctx, rp, request, claim)
+	answer, err := t.redeem(ctx, rp, request)
 	if err != nil {
 		return tokenError(err)
 	}
@@ -84,27 +89,41 @@ func readTokenForm(r *http.Request) (string, error) {
 	return body, err
 }
 
-// authenticate finds the client and checks that it is he.
-func (t *Token) authenticate(ctx context.Context, request *oidc.TokenRequest) (*RelyingParty, *posture.Claim, error) {
+// authenticate finds the client and checks that it is he. What he proved it by is
+// spent then, if it can be used once: who saw the request may not use it for
+// another, whatever came of this one.
+func (t *Token) authenticate(ctx context.Context, request *oidc.TokenRequest) (*RelyingParty, error) {
 	rp, err := t.Clients.ByClientID(ctx, request.ClientID())
 	switch {
 	case errors.Is(err, posture.ErrNoRelyingParty):
-		// In the words for a wrong secret, so that nobody learns which clients there are.
-		return nil, nil, &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: "unknown_client", Err: err}
+		return nil, unauthenticated("unknown_client", err)
 	case err != nil:
-		return nil, nil, unavailable(fmt.Errorf("look up client: %w", err))
+		return nil, unavailable(fmt.Errorf("look up client: %w", err))
 	}
 	web.Annotate(ctx, slog.String("relying_party", rp.Name))
 	assertion, err := request.Authenticate(rp.OIDC, t.Provider, t.Now())
 	if err != nil || assertion == nil {
-		return rp, nil, err
+		return rp, err
 	}
-	return rp, &posture.Claim{RelyingParty: rp.Name, RequestID: "client_assertion " + assertion.JTI, Until: assertion.Until}, nil
+	err = t.Claims.Claim(ctx, posture.Claim{RelyingParty: rp.Name, RequestID: "client_assertion " + assertion.JTI, Until: assertion.Until})
+	switch {
+	case errors.Is(err, posture.ErrReplayed):
+		return nil, unauthenticated("replayed_assertion", err)
+	case err != nil:
+		return nil, unavailable(fmt.Errorf("claim client assertion: %w", err))
+	}
+	return rp, nil
+}
+
+// unauthenticated is told in the same words whatever the reason, so that nobody
+// learns which clients there are.
+func unauthenticated(reason string, err error) *oidc.Error {
+	return &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: reason, Err: err}
 }
 
 // redeem uses the code up and signs what was granted. The signature is all that
 // comes after the code is spent.
-func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.TokenRequest, claim *posture.Claim) (*tokenResponse, error) {
+func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.TokenRequest) (*tokenResponse, error) {
 	now := t.Now()
 	signer := t.Signer(rp.OIDC.IDTokenAlg)
 	if signer == nil {
@@ -117,31 +136,28 @@ func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.Toke
 	web.Annotate(ctx, slog.String("grant", id))
 	answer := tokenResponse{TokenType: "Bearer", ExpiresIn: int(oidc.TokenLifetime / time.Second)}
 	var prepared *oidc.Prepared
-	err := t.Grants.UpdateGrant(ctx, id, func(value []byte) (next []byte, _ *posture.Claim, err error) {
+	err := t.Grants.UpdateGrant(ctx, id, func(value []byte) (next []byte, err error) {
 		g, err := oidc.DecodeGrant(value)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		token, changed, err := g.Redeem(request.Code, rp.OIDC.ID, request.RedirectURI, request.CodeVerifier, now)
 		if changed {
 			next = g.Encode()
 		}
 		if err != nil {
-			// Who saw this request may not use the assertion for another.
-			return next, claim, err
+			return next, err
 		}
 		answer.AccessToken, answer.Scope = token, strings.Join(g.Scopes, " ")
 		prepared, err = oidc.PrepareIDToken(g, t.Provider, signer.Alg, token, now)
 		if err != nil {
-			return nil, nil, fmt.Errorf("redeem grant %q: %w", id, err)
+			return nil, fmt.Errorf("redeem grant %q: %w", id, err)
 		}
-		return next, claim, nil
+		return next, nil
 	})
 	switch {
 	case errors.Is(err, posture.ErrNoGrant):
 		return nil, &oidc.Error{Code: oidc.InvalidGrant, Reason: "unknown_code", Err: err}
-	case errors.Is(err, posture.ErrReplayed):
-		return nil, &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: "replayed_assertion", Err: err}
 	case err != nil:
 		return nil, err
 	}

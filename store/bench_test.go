@@ -124,9 +124,9 @@ func BenchmarkGrant(b *testing.B) {
 		if err := r.DecideGrant(context.Background(), d, day, g); err != nil {
 			return err
 		}
-		return r.UpdateGrant(context.Background(), g.ID, func(value []byte) ([]byte, *posture.Claim, error) {
+		return r.UpdateGrant(context.Background(), g.ID, func(value []byte) ([]byte, error) {
 			value[0]++
-			return value, nil, nil
+			return value, nil
 		})
 	})
 }

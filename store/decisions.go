@@ -62,6 +62,23 @@ func (r *Records) decide(ctx context.Context, d posture.Decision, claimUntil tim
 	})
 }
 
+// Claim claims the request ID, or returns posture.ErrReplayed: it can be claimed
+// once, by this or by Decide. The claim goes with SweepClaims after c.Until.
+func (r *Records) Claim(ctx context.Context, c posture.Claim) error {
+	if c.RequestID == "" {
+		return errors.New("claim of no request")
+	}
+	return retry(ctx, func() error {
+		err := r.kv.Commit(ctx, claim(&c))
+		if errors.Is(err, ErrConflict) {
+			if err := r.replayed(ctx, &c); err != nil {
+				return err
+			}
+		}
+		return err
+	})
+}
+
 // claim is the operation that claims a request ID, which can be done once.
 func claim(c *posture.Claim) Op {
 	return Op{Kind: Put, Key: claimKey(c.RelyingParty, c.RequestID), Value: strconv.AppendInt(nil, c.Until.Unix(), 10), Rev: Absent}

@@ -65,16 +65,14 @@ func (r *Records) grant(ctx context.Context, id string) (Entry, error) {
 	return e, err
 }
 
-// UpdateGrant writes what change makes of the value of the grant (next; nil: it
-// stays as it is) and claims what change demands (claim; nil: nothing), in one
-// commit. So of any number of redemptions at once one sees the grant as it was
-// issued. change is called again with the newer value when another change comes
-// first; it must do nothing else.
+// UpdateGrant writes what change makes of the value of the grant; nil leaves it
+// as it is. Of any number of redemptions at once one sees the grant as it was
+// issued: change is called again with the newer value when another change comes
+// first, so it must do nothing else.
 //
-// The error is posture.ErrNoGrant, posture.ErrReplayed when the claim was made
-// before, and nothing was written then; or that of change, which is returned
-// when next and claim were written: refusing can leave its mark.
-func (r *Records) UpdateGrant(ctx context.Context, id string, change func(value []byte) (next []byte, claim *posture.Claim, err error)) error {
+// The error is posture.ErrNoGrant, or that of change, which is returned when next
+// was written: refusing can leave its mark.
+func (r *Records) UpdateGrant(ctx context.Context, id string, change func(value []byte) (next []byte, err error)) error {
 	var refusal error
 	err := retry(ctx, func() error {
 		e, err := r.grant(ctx, id)
@@ -82,28 +80,10 @@ func (r *Records) UpdateGrant(ctx context.Context, id string, change func(value 
 			return err
 		}
 		var next []byte
-		var once *posture.Claim
-		next, once, refusal = change(e.Value)
-		var ops []Op
-		if next != nil {
-			ops = append(ops, Op{Kind: Put, Key: e.Key, Value: next, Rev: e.Rev})
-		}
-		if once != nil {
-			if once.RequestID == "" {
-				return fmt.Errorf("grant %q: claim of nothing", id)
-			}
-			ops = append(ops, claim(once))
-		}
-		if len(ops) == 0 {
+		if next, refusal = change(e.Value); next == nil {
 			return nil
 		}
-		err = r.kv.Commit(ctx, ops...)
-		if errors.Is(err, ErrConflict) {
-			if err := r.replayed(ctx, once); err != nil {
-				return err
-			}
-		}
-		return err
+		return r.kv.Commit(ctx, Op{Kind: Put, Key: e.Key, Value: next, Rev: e.Rev})
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func testGrants(t *testing.T, kv store.KV) {
 	} {
 		_, err := r.Grant(ctx, id)
 		wantErr(t, fmt.Sprintf("grant %.40q", id), err, posture.ErrNoGrant)
-		err = r.UpdateGrant(ctx, id, func([]byte) ([]byte, *posture.Claim, error) { return []byte("x"), nil, nil })
+		err = r.UpdateGrant(ctx, id, func([]byte) ([]byte, error) { return []byte("x"), nil })
 		wantErr(t, fmt.Sprintf("change of grant %.40q", id), err, posture.ErrNoGrant)
 	}
 	for n := range 3 { // without a request ID none is in the way of another
@@ -146,11 +146,11 @@ func testGrantsWhole(t *testing.T, kv store.KV) {
 var errUsed = errors.New("used before")
 
 // redeem makes an issued grant redeemed, and any other one revoked.
-func redeem(value []byte) ([]byte, *posture.Claim, error) {
+func redeem(value []byte) ([]byte, error) {
 	if string(value) == issued {
-		return []byte("redeemed"), nil, nil
+		return []byte("redeemed"), nil
 	}
-	return []byte("revoked"), nil, errUsed
+	return []byte("revoked"), errUsed
 }
 
 // testRedeem: of 100 redemptions at once one succeeds.
@@ -194,10 +194,10 @@ func testGrantRefusal(t *testing.T, kv store.KV) {
 	before := get(t, kv, "grant/"+id).Rev
 	for what, refusal := range map[string]error{"nothing": nil, "refusal": errUsed, "refusal that looks like a conflict": store.ErrConflict} {
 		calls := 0
-		err := r.UpdateGrant(ctx, id, func(value []byte) ([]byte, *posture.Claim, error) {
+		err := r.UpdateGrant(ctx, id, func(value []byte) ([]byte, error) {
 			calls++
 			copy(value, "???") // its own copy
-			return nil, nil, refusal
+			return nil, refusal
 		})
 		if err != refusal || calls != 1 {
 			t.Errorf("%s: %d calls, %v", what, calls, err)
@@ -209,63 +209,42 @@ func testGrantRefusal(t *testing.T, kv store.KV) {
 	wantGrant(t, r, "the other grant", 2, issued)
 }
 
-// testGrantClaims: what a change claims can be claimed once, by whatever change,
-// and nothing is written the second time.
-func testGrantClaims(t *testing.T, kv store.KV) {
+// testClaims: what was claimed, by a decision or alone, can be claimed no more.
+func testClaims(t *testing.T, kv store.KV) {
 	r, ctx := store.New(kv), t.Context()
-	for n := range 100 {
-		decideGrant(t, r, n)
-	}
-	use := func(n int, claim *posture.Claim, refusal error) error {
-		return r.UpdateGrant(ctx, newGrant(n).ID, func([]byte) ([]byte, *posture.Claim, error) {
-			return []byte("redeemed"), claim, refusal
-		})
-	}
-	jti := &posture.Claim{RelyingParty: "acme", RequestID: "jti", Until: day.Add(time.Hour)}
-	wantErr(t, "first use", use(0, jti, nil), nil)
-	wantGrant(t, r, "first use", 0, "redeemed")
-	wantErr(t, "replay", use(1, jti, nil), posture.ErrReplayed)
-	wantErr(t, "replay that is refused too", use(1, jti, errUsed), posture.ErrReplayed)
-	wantGrant(t, r, "replay", 1, issued)
-	wantErr(t, "another's claim", use(1, &posture.Claim{RelyingParty: "other", RequestID: "jti"}, nil), nil)
+	jti := posture.Claim{RelyingParty: "acme", RequestID: "jti", Until: day.Add(time.Hour)}
+	wantErr(t, "first use", r.Claim(ctx, jti), nil)
+	wantErr(t, "replay", r.Claim(ctx, jti), posture.ErrReplayed)
+	wantErr(t, "another's claim", r.Claim(ctx, posture.Claim{RelyingParty: "other", RequestID: "jti", Until: day}), nil)
 
 	asRequest := newDecision(1001)
 	asRequest.RequestID = "jti"
 	wantErr(t, "claimed ID as a request", r.Decide(ctx, asRequest, day), posture.ErrReplayed)
 	decide(t, r, newDecision(1002))
-	wantErr(t, "answered request as a claim", use(2, &posture.Claim{RelyingParty: "acme", RequestID: newDecision(1002).RequestID}, nil), posture.ErrReplayed)
-	wantGrant(t, r, "answered request as a claim", 2, issued)
-
-	refused := &posture.Claim{RelyingParty: "acme", RequestID: "refused", Until: day}
-	wantErr(t, "refusal with a claim", use(3, refused, errUsed), errUsed)
-	wantErr(t, "after the refusal", use(4, refused, nil), posture.ErrReplayed)
-	alone := func([]byte) ([]byte, *posture.Claim, error) {
-		return nil, &posture.Claim{RelyingParty: "acme", RequestID: "alone", Until: day}, nil
-	}
-	wantErr(t, "claim alone", r.UpdateGrant(ctx, newGrant(5).ID, alone), nil)
-	wantErr(t, "claim alone again", r.UpdateGrant(ctx, newGrant(5).ID, alone), posture.ErrReplayed)
-	if err := use(6, &posture.Claim{RelyingParty: "acme"}, nil); err == nil {
+	wantErr(t, "answered request as a claim", r.Claim(ctx, posture.Claim{RelyingParty: "acme", RequestID: newDecision(1002).RequestID, Until: day}), posture.ErrReplayed)
+	if err := r.Claim(ctx, posture.Claim{RelyingParty: "acme", Until: day}); err == nil {
 		t.Error("nothing was claimed")
 	}
-	wantGrant(t, r, "claim of nothing", 6, issued)
 
+	short := posture.Claim{RelyingParty: "acme", RequestID: "contended", Until: day}
 	var won atomic.Int32
-	race(80, func(i int) {
-		switch err := use(10+i, &posture.Claim{RelyingParty: "acme", RequestID: "contended", Until: day}, nil); {
+	race(80, func(int) {
+		switch err := r.Claim(ctx, short); {
 		case err == nil:
 			won.Add(1)
 		case !errors.Is(err, posture.ErrReplayed):
 			t.Error(err)
-		default:
-			wantGrant(t, r, "too late", 10+i, issued)
 		}
 	})
 	if won.Load() != 1 {
 		t.Errorf("%d uses of one claim", won.Load())
 	}
+	failing := &failingKV{KV: kv}
+	failing.failAfter(0)
+	wantErr(t, "store that fails", store.New(failing).Claim(ctx, posture.Claim{RelyingParty: "acme", RequestID: "new", Until: day}), errInjected)
 	if err := r.SweepClaims(ctx, day.Add(30*time.Minute)); err != nil {
 		t.Error(err)
 	}
-	wantErr(t, "claim that was swept", use(7, refused, nil), nil)
-	wantErr(t, "claim that holds still", use(8, jti, nil), posture.ErrReplayed)
+	wantErr(t, "claim that was swept", r.Claim(ctx, short), nil)
+	wantErr(t, "claim that holds still", r.Claim(ctx, jti), posture.ErrReplayed)
 }

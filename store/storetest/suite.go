@@ -41,7 +41,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"GrantsWhole", testGrantsWhole},
 		{"Redeem", testRedeem},
 		{"GrantRefusal", testGrantRefusal},
-		{"GrantClaims", testGrantClaims},
+		{"Claims", testClaims},
 		{"SweepGrants", testSweepGrants},
 		{"RelyingParties", testRelyingParties},
 		{"Clients", testClients},
