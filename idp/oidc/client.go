@@ -1,12 +1,14 @@
 package oidc
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,8 +78,8 @@ func CheckRedirectURI(uri string) error {
 	if len(uri) > maxRedirectURI {
 		return fmt.Errorf("redirect URI is %d bytes long, at most %d are allowed", len(uri), maxRedirectURI)
 	}
-	for _, r := range uri {
-		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\\\"<>^`{|}", r) {
+	for _, r := range uri { // quote and parentheses too: in a form, a browser would send to another URI
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\\\"<>^`{|}'()", r) {
 			return fmt.Errorf("redirect URI %q: %q must be percent-encoded", uri, r)
 		}
 	}
@@ -86,6 +88,7 @@ func CheckRedirectURI(uri string) error {
 		return fmt.Errorf("redirect URI: %w", err)
 	}
 	fault := ""
+	port, err := strconv.Atoi(cmp.Or(u.Port(), "443"))
 	switch host := u.Hostname(); {
 	case host == "":
 		fault = "is not absolute"
@@ -93,6 +96,8 @@ func CheckRedirectURI(uri string) error {
 		fault = "is http, and not on the browser's own machine"
 	case u.Scheme != "https" && u.Scheme != "http":
 		fault = "is not https"
+	case err != nil || port < 1 || port > 65535:
+		fault = "has no such port"
 	case u.User != nil:
 		fault = "names a user"
 	case strings.Contains(uri, "#"):

@@ -88,10 +88,16 @@ func (o *requestObject) read(name string) *BadRequest {
 // checkClient makes sure that the object is the client's in its words too: its
 // key may be known under two client IDs.
 func (o *requestObject) checkClient(c *Client) *BadRequest {
+	named := false
 	for _, name := range [...]string{"client_id", "iss"} {
-		if id, err := o.claims.text(name); err != nil || id != "" && id != c.ID {
+		id, err := o.claims.text(name)
+		if err != nil || id != "" && id != c.ID {
 			return bad("client_mismatch", "%s in the request object is %.200q, not %q", name, id, c.ID)
 		}
+		named = named || id != ""
+	}
+	if !named && c.Keys != nil { // a secret is one client's own, a key may be two clients'
+		return bad("client_mismatch", "the request object has neither client_id nor iss")
 	}
 	return nil
 }

@@ -71,7 +71,9 @@ func TestRequestObjectRules(t *testing.T) {
 		"another client":          {claims{"client_id": "okta2"}, "bad: client_mismatch"},
 		"client a number, unread": {claims{"client_id": 1}, "invalid_request_object: request_object_malformed"},
 		"another issuer":          {claims{"iss": "okta2"}, "bad: client_mismatch"},
-		"no issuer":               {claims{"iss": without, "client_id": without}, "accepted"},
+		"no issuer":               {claims{"iss": without}, "accepted"},
+		"no client":               {claims{"client_id": without}, "accepted"},
+		"nobody":                  {claims{"iss": without, "client_id": without}, "bad: client_mismatch"},
 		"no redirect URI, unread": {claims{"redirect_uri": without}, "accepted"},
 		"foreign redirect":        {claims{"redirect_uri": "https://evil.example"}, "bad: redirect_uri"},
 
@@ -296,6 +298,19 @@ func TestRequireRequestObject(t *testing.T) {
 	a, err := authorize(t, form(changed(baseRequest(), fields{"request": object, "login_hint": "eve", "prompt": "none"})), c)
 	if err != nil || a.LoginHint != "" || a.PromptNone {
 		t.Errorf("what stands outside counts: %+v, %v", a, err)
+	}
+}
+
+// TestSecretNamesTheClient: an object under a secret needs no name beside it.
+func TestSecretNamesTheClient(t *testing.T) {
+	t.Parallel()
+	c := rpClient()
+	c.Keys = nil
+	object := baseObject()
+	delete(object, "iss")
+	delete(object, "client_id")
+	if _, err := authorize(t, minimal(jwt(t, "HS256", rpSecret, object)), c); err != nil {
+		t.Error(err)
 	}
 }
 
