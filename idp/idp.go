@@ -30,11 +30,11 @@ type RelyingParty struct {
 
 	OIDC *oidc.Client // nil: it does not ask by OpenID Connect
 
-	// AssertUnmanaged answers Success with IsManaged "false" where the default
-	// is to refuse.
+	// AssertUnmanaged answers that a device is not managed where the default is
+	// to refuse.
 	AssertUnmanaged bool
 	// RefuseNoncompliant refuses a managed device that is not compliant where
-	// the default is to assert IsCompliant "false".
+	// the default is to answer that it is not.
 	RefuseNoncompliant bool
 	// BindOwner takes a device for not managed when the request is about a user
 	// who does not own it.

@@ -32,8 +32,9 @@ type SAML struct {
 	Now            func() time.Time
 }
 
-// MaxRequestBody bounds the body of a request: 64 KiB of XML in base64, URL-encoded,
-// with room for RelayState. More would be read to be refused.
+// MaxRequestBody bounds the body of a request, in bytes: 64 KiB of XML in base64,
+// URL-encoded, with room for RelayState. No form of OpenID Connect may be larger
+// than that. More would be read to be refused.
 const MaxRequestBody = 128 << 10
 
 // ServeSSO is the single sign-on endpoint, for both bindings.
