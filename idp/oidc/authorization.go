@@ -26,7 +26,6 @@ type Authorization struct {
 	CodeChallenge string // S256; empty: none
 	PromptNone    bool
 	MaxAge        *time.Duration // how long ago the device may have proved itself; prompt=login is 0; nil: does not matter
-	ACRValues     []string
 	Claims        ClaimsRequest
 	App           []Parameter // the application context under the names it came with, verbatim
 
@@ -231,9 +230,8 @@ func (a *Authorization) readClasses(values parameters) error {
 	if a.Claims, err = parseClaimsRequest(values["claims"]); err != nil {
 		return &Error{Code: InvalidRequest, Description: "claims is malformed", Reason: "claims", Err: err}
 	}
-	a.ACRValues = list(values["acr_values"])
-	wanted := a.Claims.IDToken["acr"]
-	if len(a.ACRValues) > 0 && !slices.Contains(a.ACRValues, contract.DevicePosture) ||
+	classes, wanted := list(values["acr_values"]), a.Claims.IDToken["acr"]
+	if len(classes) > 0 && !slices.Contains(classes, contract.DevicePosture) ||
 		wanted.Essential && len(wanted.Values) > 0 && !slices.Contains(wanted.Values, contract.DevicePosture) {
 		return refuse(UnmetAuthenticationRequirement, "acr", "only "+contract.DevicePosture+" can be met")
 	}

@@ -116,7 +116,7 @@ func TestAuthorizationValues(t *testing.T) {
 	want := &oidc.Authorization{
 		Client: a.Client, RedirectURI: rpOther, State: " a&b=ü/+%", HasState: true, FormPost: true, Nonce: "\u00a0n'\"<>",
 		Scopes: []string{"email", "openid", "offline_access"}, LoginHint: "ada@acme.example", IDTokenHint: "a.b.c", CodeChallenge: challenge,
-		MaxAge: &zero, ACRValues: []string{"urn:x", contract.DevicePosture},
+		MaxAge: &zero,
 		Claims: oidc.ClaimsRequest{
 			IDToken:  map[string]oidc.ClaimRequest{"acr": {Essential: true, Values: []string{contract.DevicePosture}}, "email": {}},
 			UserInfo: map[string]oidc.ClaimRequest{"email": {Values: []string{"a", "b"}}},

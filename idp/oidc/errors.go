@@ -39,7 +39,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // Connect core 3.1.2.6, OpenID Connect Core Error Code UNMET_AUTHENTICATION_REQUIREMENTS).
 const (
 	InvalidRequest                 = "invalid_request"
-	UnauthorizedClient             = "unauthorized_client"
 	AccessDenied                   = "access_denied"
 	UnsupportedResponseType        = "unsupported_response_type"
 	InvalidScope                   = "invalid_scope"

@@ -16,7 +16,6 @@ type TokenRequest struct {
 	CodeVerifier string // empty: none
 
 	clientID      string
-	header        bool   // the Authorization header was used
 	secret        string // empty: none
 	assertion     string // empty: none
 	assertionType string
@@ -74,7 +73,6 @@ func (t *TokenRequest) readHeader(header string) error {
 	if header == "" {
 		return nil
 	}
-	t.header = true
 	if t.secret != "" || t.assertion != "" {
 		return twoMethods()
 	}
@@ -106,10 +104,6 @@ func (t *TokenRequest) readHeader(header string) error {
 // ClientID is the client that the request claims to come from, to look it up by;
 // empty when it names none.
 func (t *TokenRequest) ClientID() string { return t.clientID }
-
-// Basic tells whether the client tried the Authorization header, so that a refusal
-// must name the scheme (RFC 6749 section 5.2).
-func (t *TokenRequest) Basic() bool { return t.header }
 
 // Authenticate makes sure that the request comes from the client. When it
 // authenticates with an assertion, the assertion's ID is to be claimed for the
