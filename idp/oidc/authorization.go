@@ -16,9 +16,8 @@ import (
 type Authorization struct {
 	Client        *Client
 	RedirectURI   string
-	State         string
-	HasState      bool
-	FormPost      bool // response_mode form_post, else query
+	State         string // empty: none
+	FormPost      bool   // response_mode form_post, else query
 	Nonce         string
 	Scopes        []string // all that were asked for, openid among them
 	LoginHint     string
@@ -84,8 +83,7 @@ func (m *Message) Check(c *Client, p *Provider, now time.Time) (*Authorization, 
 		}
 		return nil, bad("redirect_uri", "redirect URI %.200q is not registered", uri)
 	}
-	state := values["state"]
-	a := &Authorization{Client: c, RedirectURI: uri, State: state, HasState: state != "", FormPost: values["response_mode"] == "form_post"}
+	a := &Authorization{Client: c, RedirectURI: uri, State: values["state"], FormPost: values["response_mode"] == "form_post"}
 	if refused != nil {
 		return a, refused
 	}

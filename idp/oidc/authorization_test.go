@@ -114,7 +114,7 @@ func TestAuthorizationValues(t *testing.T) {
 	}
 	zero := time.Duration(0)
 	want := &oidc.Authorization{
-		Client: a.Client, RedirectURI: rpOther, State: " a&b=ü/+%", HasState: true, FormPost: true, Nonce: "\u00a0n'\"<>",
+		Client: a.Client, RedirectURI: rpOther, State: " a&b=ü/+%", FormPost: true, Nonce: "\u00a0n'\"<>",
 		Scopes: []string{"email", "openid", "offline_access"}, LoginHint: "ada@acme.example", IDTokenHint: "a.b.c", CodeChallenge: challenge,
 		MaxAge: &zero,
 		Claims: oidc.ClaimsRequest{
@@ -127,7 +127,7 @@ func TestAuthorizationValues(t *testing.T) {
 	if !reflect.DeepEqual(a, want) {
 		t.Errorf("got  %+v\nwant %+v", a, want)
 	}
-	if a, err = authorize(t, form(changed(baseRequest(), fields{"state": ""})), rpClient()); err != nil || a.HasState || a.FormPost || a.MaxAge != nil {
+	if a, err = authorize(t, form(changed(baseRequest(), fields{"state": ""})), rpClient()); err != nil || a.State != "" || a.FormPost || a.MaxAge != nil {
 		t.Errorf("plain request: %+v, %v", a, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestAuthorizationRules(t *testing.T) {
 		if got := outcome(err); got != c.want {
 			t.Errorf("%s: got %s, want %s (%v)", name, got, c.want, err)
 		}
-		if a != nil && (a.Client == nil || a.RedirectURI != rpCallback || a.State != "s" || !a.HasState || a.FormPost) {
+		if a != nil && (a.Client == nil || a.RedirectURI != rpCallback || a.State != "s" || a.FormPost) {
 			t.Errorf("%s: an error could not be told with %+v", name, a)
 		}
 	}

@@ -87,7 +87,6 @@ func askedFor() *oidc.Authorization {
 		Client:        &oidc.Client{ID: "okta", IDTokenAlg: oidc.RS256},
 		RedirectURI:   "https://acme.okta.com/oauth2/v1/authorize/callback",
 		State:         "state-1",
-		HasState:      true,
 		Nonce:         "nonce-1",
 		Scopes:        []string{"email", "openid", "profile", "offline_access"},
 		CodeChallenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", // RFC 7636 appendix B

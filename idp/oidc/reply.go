@@ -29,7 +29,7 @@ func (a *Authorization) Refusal(issuer string, e *Error) Reply {
 // reply adds what every answer carries: the state exactly as it came, and who
 // answers (RFC 9207).
 func (a *Authorization) reply(issuer string, fields ...Parameter) Reply {
-	if a.HasState {
+	if a.State != "" {
 		fields = append(fields, Parameter{"state", a.State})
 	}
 	if !a.Client.OmitIss {

@@ -21,17 +21,15 @@ func TestReply(t *testing.T) {
 	}{
 		{"code", nil, func(a *oidc.Authorization) oidc.Reply { return a.Success(issuer, "c") },
 			fields{{"code", "c"}, {"state", "state-1"}, {"iss", issuer}}},
-		{"code without state", func(a *oidc.Authorization) { a.HasState, a.State = false, "" }, func(a *oidc.Authorization) oidc.Reply { return a.Success(issuer, "c") },
+		{"code without state", func(a *oidc.Authorization) { a.State = "" }, func(a *oidc.Authorization) oidc.Reply { return a.Success(issuer, "c") },
 			fields{{"code", "c"}, {"iss", issuer}}},
-		{"code with an empty state", func(a *oidc.Authorization) { a.State = "" }, func(a *oidc.Authorization) oidc.Reply { return a.Success(issuer, "c") },
-			fields{{"code", "c"}, {"state", ""}, {"iss", issuer}}},
 		{"code without iss", func(a *oidc.Authorization) { a.Client.OmitIss = true }, func(a *oidc.Authorization) oidc.Reply { return a.Success(issuer, "c") },
 			fields{{"code", "c"}, {"state", "state-1"}}},
 		{"refusal", nil, func(a *oidc.Authorization) oidc.Reply { return a.Refusal(issuer, refusal) },
 			fields{{"error", "access_denied"}, {"error_description", "DEVICE_NOT_MANAGED"}, {"state", "state-1"}, {"iss", issuer}}},
 		{"refusal without iss", func(a *oidc.Authorization) { a.Client.OmitIss = true }, func(a *oidc.Authorization) oidc.Reply { return a.Refusal(issuer, refusal) },
 			fields{{"error", "access_denied"}, {"error_description", "DEVICE_NOT_MANAGED"}, {"state", "state-1"}}},
-		{"refusal without words", func(a *oidc.Authorization) { a.HasState = false }, func(a *oidc.Authorization) oidc.Reply {
+		{"refusal without words", func(a *oidc.Authorization) { a.State = "" }, func(a *oidc.Authorization) oidc.Reply {
 			return a.Refusal(issuer, &oidc.Error{Code: oidc.LoginRequired})
 		}, fields{{"error", "login_required"}, {"iss", issuer}}},
 	} {

@@ -32,7 +32,7 @@ func wellRefused(t *testing.T, a *oidc.Authorization, err error) {
 // wellFormed holds what every accepted request keeps to.
 func wellFormed(t *testing.T, a *oidc.Authorization) {
 	t.Helper()
-	if !slices.Contains(a.Client.RedirectURIs, a.RedirectURI) || !slices.Contains(a.Scopes, "openid") || a.HasState != (a.State != "") ||
+	if !slices.Contains(a.Client.RedirectURIs, a.RedirectURI) || !slices.Contains(a.Scopes, "openid") ||
 		len(a.State) > 4096 || len(a.Nonce) > 4096 || strings.ContainsAny(a.State+a.Nonce+a.LoginHint, "\r\n\x00") ||
 		a.CodeChallenge != "" && len(a.CodeChallenge) != 43 || a.MaxAge != nil && *a.MaxAge < 0 ||
 		(a.RequestID == "") != a.ClaimUntil.IsZero() || a.ClaimUntil.After(rpNow().Add(time.Hour+2*time.Minute)) {
