@@ -90,7 +90,7 @@ func printAccount(w io.Writer, number int, a *account) {
 	for _, c := range a.chapters() {
 		title := c.Title
 		for _, row := range c.Rows {
-			fmt.Fprintf(w, "   %-20s  %-11s  %s\n", title, row[0], printable(row[1]))
+			fmt.Fprintf(w, "   %-21s  %-11s  %s\n", title, row[0], printable(row[1]))
 			title = ""
 		}
 	}
