@@ -54,9 +54,10 @@ type Options struct {
 // Errors are mapped in this order: the client left while h worked for it: 499 in
 // the record, 503 should anybody still read; an *Error: itself; the body was
 // larger than MaxBody: 413; the body did not arrive before the server's read
-// deadline: 408; any other deadline or cancellation: 503; all else: 500. A panic is a 500 whose
-// stack goes to the log only; http.ErrAbortHandler is passed on. Once the answer
-// has begun an error is only logged, and a panic cuts the connection.
+// deadline: 408; any other deadline or cancellation: 503; all else: 500. A panic
+// is a 500 whose stack goes to the log only; http.ErrAbortHandler is passed on.
+// Once the answer has begun an error is only logged, and a panic cuts the
+// connection.
 func Handle(route string, h HandlerFunc, o *Options) http.Handler {
 	hd := &handler{route: route, next: h, Options: *o, log: o.Log.Handler(), common: http.Header{
 		"X-Content-Type-Options": {"nosniff"},
