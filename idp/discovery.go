@@ -22,7 +22,7 @@ func (c *Configuration) ServeConfiguration(w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	return writeCached(w, r, "application/json", document, c.MaxAge)
+	return writeCached(w, r, document, c.MaxAge)
 }
 
 // KeySet serves the keys that sign ID tokens, those to come and those of before
@@ -38,12 +38,12 @@ func (k *KeySet) ServeKeySet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeCached(w, r, "application/json", set, k.MaxAge)
+	return writeCached(w, r, set, k.MaxAge)
 }
 
-// writeCached writes what anybody may keep for maxAge, or that it has not
+// writeCached writes JSON that anybody may keep for maxAge, or that it has not
 // changed (RFC 9110 section 13.1.2).
-func writeCached(w http.ResponseWriter, r *http.Request, kind string, body []byte, maxAge time.Duration) error {
+func writeCached(w http.ResponseWriter, r *http.Request, body []byte, maxAge time.Duration) error {
 	sum := sha256.Sum256(body)
 	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 	h := w.Header()
@@ -53,7 +53,7 @@ func writeCached(w http.ResponseWriter, r *http.Request, kind string, body []byt
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", kind)
+	h.Set("Content-Type", "application/json")
 	_, err := w.Write(body)
 	return err
 }
