@@ -83,8 +83,11 @@ func (s claimSet) date(name string) (time.Time, *BadRequest) {
 // that is zero.
 func (s claimSet) checkTimes(now time.Time, afterIssue time.Duration) (until time.Time, fault *BadRequest) {
 	var exp, nbf, iat time.Time
-	for name, to := range map[string]*time.Time{"exp": &exp, "nbf": &nbf, "iat": &iat} {
-		if *to, fault = s.date(name); fault != nil {
+	for _, claim := range [...]struct {
+		name string
+		to   *time.Time
+	}{{"exp", &exp}, {"nbf", &nbf}, {"iat", &iat}} {
+		if *claim.to, fault = s.date(claim.name); fault != nil {
 			return time.Time{}, fault
 		}
 	}
