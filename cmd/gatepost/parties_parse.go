@@ -85,7 +85,7 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 	if r.OIDC != nil {
 		party.OIDC, err = p.parseClient(r.OIDC)
 	} else {
-		err = parseProvider(party, r)
+		err = parseServiceProvider(party, r)
 	}
 	if err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 	return party, nil
 }
 
-// parseProvider fills in what makes it a SAML service provider.
-func parseProvider(party *idp.RelyingParty, r store.RelyingParty) error {
+// parseServiceProvider fills in what makes it a SAML service provider.
+func parseServiceProvider(party *idp.RelyingParty, r store.RelyingParty) error {
 	sp, err := saml.ParseMetadata(r.Metadata)
 	if err != nil {
 		return err
