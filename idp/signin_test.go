@@ -152,6 +152,24 @@ func TestRelyingPartyChooses(t *testing.T) {
 	}
 }
 
+// TestDeviceCountsForItsOwner: with bind_owner a device proves nothing about
+// anybody else.
+func TestDeviceCountsForItsOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.party.BindOwner = true })
+	w.device("mac-1", managed)
+	client := browser(w.certificate("mac-1", time.Hour))
+	in := w.signIn(client, conform.RequestOptions{Subject: user})
+	if in.OK() || in.StatusMessage != "DEVICE_NOT_MANAGED" || in.StatusDetail != string(posture.OwnerMismatch) || w.lastDecision().Reason != posture.OwnerMismatch {
+		t.Errorf("somebody else: %+v", in)
+	}
+	for _, subject := range []string{"OWNER@example.com", ""} {
+		if in := w.signIn(client, conform.RequestOptions{Subject: subject}); !in.OK() || !in.Managed {
+			t.Errorf("the owner, named as %q: %+v", subject, in)
+		}
+	}
+}
+
 func TestNoncompliantIsAsserted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
