@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -115,6 +116,9 @@ func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 	}
 	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))); err != nil {
 		return err
+	}
+	if s.decision.Outcome == posture.Refused {
+		web.Refused(ctx, cmp.Or(string(s.decision.Reason), s.decision.Status), nil)
 	}
 	if s.request.SHA1Digest {
 		web.Annotate(ctx, slog.Bool("sha1_digest", true))

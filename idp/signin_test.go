@@ -98,6 +98,9 @@ func TestRefusals(t *testing.T) {
 		if d.Outcome != posture.Refused || d.Managed || d.Compliant || d.Reason != want {
 			t.Errorf("%s: decision %+v", name, d)
 		}
+		if !w.logged.wait(`"reference":"` + d.ID + `","reason":"` + string(want) + `"`) {
+			t.Errorf("%s: the log does not give the reason", name)
+		}
 	}
 	check("no certificate", browser(nil), posture.NoCertificate)
 	check("foreign authority of the same name", browser(fromForeign), posture.UnknownDevice)
