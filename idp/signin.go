@@ -64,8 +64,8 @@ func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, named str
 		s.user = s.who.device.Owner
 	}
 	s.verdict = s.who.verdict(s.rp.Policy, s.now)
-	if s.rp.BindOwner {
-		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user)
+	if !s.rp.Shared[s.who.device.ID] {
+		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
 	}
 	return nil
 }
@@ -133,6 +133,7 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		Compliant:    s.verdict.Compliant,
 		Reason:       s.verdict.Reason,
 		Failures:     s.verdict.Failures,
+		Warnings:     s.verdict.Warnings,
 		RemoteAddr:   s.remoteAddr,
 	}
 }
@@ -149,6 +150,9 @@ func (s *signIn) recorded(ctx context.Context, err error) error {
 	d := &s.decision
 	web.Annotate(ctx, slog.String("outcome", string(d.Outcome)), slog.String("device", d.DeviceID),
 		slog.String("verdict", string(d.Reason)), slog.Bool("managed", d.Managed), slog.Bool("compliant", d.Compliant))
+	if len(d.Warnings) > 0 {
+		web.Annotate(ctx, slog.Any("warnings", d.Warnings))
+	}
 	return nil
 }
 
