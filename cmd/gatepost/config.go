@@ -116,7 +116,10 @@ type Devices struct {
 	// reception: no relying party's bind_owner applies to them.
 	Shared []string `yaml:"shared"`
 
-	_ struct{} `yaml:"proxy" later:"delete it: clients connect to gatepost itself"`
+	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
+	// client's certificate. Without it clients connect to gatepost itself, and a
+	// request with any header that forwards a certificate is refused.
+	Proxy Proxy `yaml:"proxy"`
 }
 
 // DeviceAuthority is the built-in device authority, each part a PEM file that

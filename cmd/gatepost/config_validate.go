@@ -197,6 +197,7 @@ func (c *Config) validateStorage(f *findings) {
 }
 
 func (c *Config) validateDevices(f *findings) {
+	c.validateProxy(f)
 	if l := c.Devices.CertificateLifetime; (l < lifetimeMin || l > lifetimeMax) && !f.faulty("devices.certificate_lifetime") {
 		f.add("devices.certificate_lifetime", fmt.Sprintf("%q is out of range", l),
 			"write 1h to 9552h (398 days), such as 2160h for 90 days")
