@@ -96,6 +96,8 @@ func TestLoadConfigFull(t *testing.T) {
 		{"authority key", c.Devices.Authority.Key, "/run/secrets/device-ca.key"},
 		{"authorities", c.Devices.Authorities[1].Certificate, in("mdm-ca.crt")},
 		{"id_from", c.Devices.Authorities[1].IDFrom, "cn"},
+		{"proxy header", c.Devices.Proxy.Header, "ssl-client-cert"},
+		{"proxy addresses", strings.Join(c.Devices.Proxy.From, " "), "10.0.0.7 10.1.0.0/16 fd00::/64"},
 		{"policy", c.RelyingParties[0].Policy, "strict"},
 		{"sign", c.RelyingParties[0].Sign, "response"},
 		{"on_unmanaged", c.RelyingParties[0].OnUnmanaged, "assert"},

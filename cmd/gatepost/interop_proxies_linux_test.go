@@ -374,3 +374,38 @@ func (p *proxied) authTime(t *testing.T) {
 		t.Errorf("prompt=login: %s, to %v", resp.Status, to)
 	}
 }
+
+// TestProxiesInTheGuide: the configurations in the operator's guide are those
+// that TestProxies runs, but for addresses and files.
+func TestProxiesInTheGuide(t *testing.T) {
+	t.Parallel()
+	guide := string(readAll(t, "../../docs/operators-guide.md"))
+	for name, file := range map[string]string{"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "caddyfile": "Caddyfile"} {
+		text, err := template.ParseFiles("testdata/interop/proxies/" + file + ".tmpl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var run strings.Builder
+		if err := text.Execute(&run, map[string]any{
+			"Dir": "/tmp", "Root": false, "Port": "443", "Host": "device.posture.example.com", "Upstream": "10.0.0.8:443",
+			"Certificate": "device-tls.crt", "Key": "device-tls.key", "Pair": "device-tls.pem", "DeviceCA": "device-ca.crt", "CA": "gatepost-ca.crt",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		tested := map[string]bool{}
+		for line := range strings.Lines(strings.NewReplacer("127.0.0.1:443", "443", "https://device.posture.example.com:443 {", "device.posture.example.com {").Replace(run.String())) {
+			tested[strings.TrimSpace(line)] = true
+		}
+		_, rest, ok := strings.Cut(guide, "```"+name+"\n")
+		shown, _, ok2 := strings.Cut(rest, "```")
+		if !ok || !ok2 || strings.Count(shown, "\n") < 8 {
+			t.Errorf("the guide shows no %s", name)
+		}
+		for line := range strings.Lines(shown) {
+			line, _, _ = strings.Cut(line, "   # ")
+			if line = strings.TrimSpace(strings.ReplaceAll(line, "bind :443", "bind 443")); !tested[line] {
+				t.Errorf("%s: %q is not what is tested", name, line)
+			}
+		}
+	}
+}
