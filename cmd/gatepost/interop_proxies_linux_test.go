@@ -2,11 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,17 +34,18 @@ import (
 // proxyProgram is a proxy that ends TLS, as Debian has it.
 type proxyProgram struct {
 	name, config, header string
+	refusesBad           bool // answers certificates that it finds to be bad itself, with 400 as well
 	command              func(config, dir string) *exec.Cmd
 }
 
 var proxyPrograms = []proxyProgram{
-	{"nginx", "nginx.conf", "ssl-client-cert", func(config, dir string) *exec.Cmd {
+	{"nginx", "nginx.conf", "ssl-client-cert", true, func(config, dir string) *exec.Cmd {
 		return exec.Command("/usr/sbin/nginx", "-p", dir, "-e", filepath.Join(dir, "start.log"), "-c", config)
 	}},
-	{"haproxy", "haproxy.cfg", "Client-Cert", func(config, _ string) *exec.Cmd {
+	{"haproxy", "haproxy.cfg", "Client-Cert", false, func(config, _ string) *exec.Cmd {
 		return exec.Command("/usr/sbin/haproxy", "-db", "-f", config)
 	}},
-	{"caddy", "Caddyfile", "X-Client-Cert", func(config, dir string) *exec.Cmd {
+	{"caddy", "Caddyfile", "X-Client-Cert", false, func(config, dir string) *exec.Cmd {
 		cmd := exec.Command("/usr/bin/caddy", "run", "--adapter", "caddyfile", "--config", config)
 		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		return cmd
@@ -245,6 +253,15 @@ func TestProxies(t *testing.T) {
 					}
 				}
 			}
+			p.forge(t)
+			for device, want := range map[string]string{"expired": "refused expired_certificate", "forged": "refused unknown_device", "foreign": "refused unknown_device"} {
+				if program.refusesBad && device != "foreign" {
+					want = answered400
+				}
+				if got := p.signIn(t, p.through(t, device)); got != want {
+					t.Errorf("%s: %s, want %s", device, got, want)
+				}
+			}
 			t.Run("smuggled", func(t *testing.T) { p.smuggle(t) })
 			t.Run("direct", func(t *testing.T) { p.pastProxy(t, program.header) })
 			t.Run("OpenID Connect", func(t *testing.T) { p.authTime(t) })
@@ -258,6 +275,44 @@ func TestProxies(t *testing.T) {
 				t.Errorf("retired: %s", got)
 			}
 		})
+	}
+}
+
+// forge makes certificates of mac-1: expired.pem, which has expired, forged.pem,
+// by an authority of the name of ours that is not ours, and foreign.pem, by one
+// that nobody knows.
+func (p *proxied) forge(t *testing.T) {
+	t.Helper()
+	gp := filepath.Join(p.dir, "gp")
+	ours, err1 := tls.LoadX509KeyPair(filepath.Join(gp, "device-ca.crt"), filepath.Join(gp, "device-ca.key"))
+	key, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	pkcs8, err3 := x509.MarshalPKCS8PrivateKey(key)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for name, leaf := range map[string]struct {
+		signer   crypto.PrivateKey
+		issuer   []byte
+		notAfter time.Time
+	}{
+		"expired": {ours.PrivateKey, ours.Leaf.RawSubject, now.Add(-time.Minute)},
+		"forged":  {key, ours.Leaf.RawSubject, now.Add(time.Hour)},
+		"foreign": {key, nil, now.Add(time.Hour)},
+	} {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "mac-1"}, NotBefore: ours.Leaf.NotBefore, NotAfter: leaf.notAfter,
+			URIs: []*url.URL{{Scheme: "urn", Opaque: "gatepost:device:mac-1"}}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}
+		issuer := &x509.Certificate{RawSubject: leaf.issuer, Subject: pkix.Name{CommonName: "Nobody's authority"}}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), leaf.signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
+		if err := os.WriteFile(filepath.Join(p.dir, name+".pem"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
