@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gatepost.dev/idp/oidc"
+	"gatepost.dev/posture"
 )
 
 // clientIDPattern is RFC 6749 appendix A.1 without the space, which nobody
@@ -24,8 +25,9 @@ func (h *Clients) check(c *NewOIDCClient) error {
 	c.Policy = cmp.Or(c.Policy, "default")
 	c.OnUnmanaged = cmp.Or(c.OnUnmanaged, "refuse")
 	c.OnNoncompliant = cmp.Or(c.OnNoncompliant, "assert")
+	c.BindOwner = cmp.Or(c.BindOwner, posture.BindOff)
 
-	faults := checkAnswers(c.Name, c.Policy, c.OnUnmanaged, c.OnNoncompliant, h.HasPolicy)
+	faults := checkAnswers(c.Name, c.Policy, c.OnUnmanaged, c.OnNoncompliant, c.BindOwner, h.HasPolicy)
 	if !clientIDPattern.MatchString(c.ClientID) {
 		faults = append(faults, fmt.Errorf("client_id: %.80q is no client ID: 1 to 255 printable ASCII characters without a space", c.ClientID))
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"gatepost.dev/posture"
 )
 
 const callback = "https://acme.okta.com/oauth2/v1/authorize/callback"
@@ -52,7 +54,7 @@ func TestAddClient(t *testing.T) {
 	issued := p.addClient(t, minimal("okta"))
 	want := minimal("okta")
 	want.ClientID, want.Secret, want.IDTokenAlg = issued.Client.ClientID, SecretHashed, "RS256"
-	want.Policy, want.OnUnmanaged, want.OnNoncompliant = "default", "refuse", "assert"
+	want.Policy, want.OnUnmanaged, want.OnNoncompliant, want.BindOwner = "default", "refuse", "assert", posture.BindOff
 	if got := issued.Client; !reflect.DeepEqual(got.NewOIDCClient, want) || got.Origin != FromStore || !got.AddedAt.Equal(now) ||
 		len(got.Secrets) != 1 || !got.Secrets[0].AddedAt.Equal(now) || !got.Secrets[0].ExpiresAt.IsZero() {
 		t.Errorf("added %+v, want %+v", got, want)
@@ -71,7 +73,7 @@ func TestAddClient(t *testing.T) {
 	full := NewOIDCClient{
 		Name: "full", ClientID: "0oa1/x:y", RedirectURIs: []string{callback, "http://127.0.0.1:8080/cb?a=b"}, Secret: SecretInFile,
 		SecretFile: "/etc/gatepost/full.secret", JWKS: newJWKS(t, false), RequirePKCE: true, RequireRequestObject: true, OmitIss: true,
-		IDTokenAlg: "RS256", Policy: "strict", OnUnmanaged: "assert", OnNoncompliant: "refuse", BindOwner: true,
+		IDTokenAlg: "RS256", Policy: "strict", OnUnmanaged: "assert", OnNoncompliant: "refuse", BindOwner: posture.BindWarn,
 	}
 	if issued := p.addClient(t, full); !reflect.DeepEqual(issued.Client.NewOIDCClient, full) || issued.ClientSecret != "" || issued.Client.Secrets != nil {
 		t.Errorf("added %+v, want %+v", issued, full)
@@ -154,6 +156,7 @@ func TestAddClientRefused(t *testing.T) {
 		"no keys for ES256":    {func(n *NewOIDCClient) { n.IDTokenAlg = "ES256" }, "id_token_alg: there are no keys for ES256"},
 		"policy":               {func(n *NewOIDCClient) { n.Policy = "lax" }, `no policy "lax"`},
 		"answer if unmanaged":  {func(n *NewOIDCClient) { n.OnUnmanaged = "ignore" }, `on_unmanaged: "ignore"`},
+		"owners":               {func(n *NewOIDCClient) { n.BindOwner = "sometimes" }, `bind_owner: "sometimes"`},
 		"answer if not so yet": {func(n *NewOIDCClient) { n.OnNoncompliant = "explain" }, `on_noncompliant: "explain"`},
 	} {
 		n := minimal("new")
@@ -165,8 +168,8 @@ func TestAddClientRefused(t *testing.T) {
 		}
 	}
 	_, err := p.AddClient(t.Context(), NewOIDCClient{Name: "!", ClientID: "ü", RedirectURIs: []string{"x", "y"}, Secret: SecretInFile, SecretFile: "hunter2", JWKS: "{}",
-		IDTokenAlg: "HS256", Policy: "x", OnUnmanaged: "x", OnNoncompliant: "x"})
-	for _, fault := range []string{"name: ", "client_id: ", "redirect_uris[0]: ", "redirect_uris[1]: ", "secret_file: ", "jwks: ", "id_token_alg: ", "policy: ", "on_unmanaged: ", "on_noncompliant: "} {
+		IDTokenAlg: "HS256", Policy: "x", OnUnmanaged: "x", OnNoncompliant: "x", BindOwner: "x"})
+	for _, fault := range []string{"name: ", "client_id: ", "redirect_uris[0]: ", "redirect_uris[1]: ", "secret_file: ", "jwks: ", "id_token_alg: ", "policy: ", "on_unmanaged: ", "on_noncompliant: ", "bind_owner: "} {
 		wantProblem(t, err, http.StatusUnprocessableEntity, fault) // all of them at once
 	}
 	if strings.Contains(err.Error()+p.log.String(), "hunter2") {
@@ -183,7 +186,7 @@ func TestNamesAreShared(t *testing.T) {
 	t.Parallel()
 	p, ctx := newParties(t), t.Context()
 	organisation := func(name, entityID string) NewRelyingParty {
-		return NewRelyingParty{Name: name, Metadata: metadata(entityID, "", nil), BindOwner: true}
+		return NewRelyingParty{Name: name, Metadata: metadata(entityID, "", nil), BindOwner: posture.BindEnforce}
 	}
 	client := func(name, clientID string) NewOIDCClient {
 		n := minimal(name)
@@ -205,7 +208,7 @@ func TestNamesAreShared(t *testing.T) {
 		wantProblem(t, err, http.StatusConflict, "already exists")
 	}
 	all, err := p.RelyingParties(ctx)
-	if err != nil || len(all) != 2 || all[1].Name != "org" || !all[1].BindOwner {
+	if err != nil || len(all) != 2 || all[1].Name != "org" || all[1].BindOwner != posture.BindEnforce {
 		t.Errorf("SAML relying parties %+v: %v", all, err)
 	}
 

@@ -110,7 +110,8 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 	asked.Sign = cmp.Or(asked.Sign, "both")
 	asked.OnUnmanaged = cmp.Or(asked.OnUnmanaged, "refuse")
 	asked.OnNoncompliant = cmp.Or(asked.OnNoncompliant, "assert")
-	faults := checkAnswers(asked.Name, asked.Policy, asked.OnUnmanaged, asked.OnNoncompliant, h.HasPolicy)
+	asked.BindOwner = cmp.Or(asked.BindOwner, posture.BindOff)
+	faults := checkAnswers(asked.Name, asked.Policy, asked.OnUnmanaged, asked.OnNoncompliant, asked.BindOwner, h.HasPolicy)
 	faults = append(faults, oneOf("sign", asked.Sign, "both", "assertion", "response"))
 	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore, AddedAt: h.Now()}
 	sp, err := saml.ParseMetadata([]byte(asked.Metadata))
@@ -128,7 +129,7 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 
 // checkAnswers finds the faults of what every relying party has: its name, and
 // how it is answered.
-func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, hasPolicy func(string) bool) (faults []error) {
+func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, bindOwner posture.OwnerBinding, hasPolicy func(string) bool) (faults []error) {
 	if !namePattern.MatchString(name) {
 		faults = append(faults, fmt.Errorf("name: %.80q is no name: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit", name))
 	}
@@ -137,7 +138,8 @@ func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, hasPolicy fu
 	}
 	return append(faults,
 		oneOf("on_unmanaged", onUnmanaged, "refuse", "assert"),
-		oneOf("on_noncompliant", onNoncompliant, "assert", "refuse"))
+		oneOf("on_noncompliant", onNoncompliant, "assert", "refuse"),
+		oneOf("bind_owner", string(bindOwner), string(posture.BindOff), string(posture.BindWarn), string(posture.BindEnforce)))
 }
 
 func oneOf(what, value string, known ...string) error {

@@ -82,8 +82,9 @@ type NewRelyingParty struct {
 	Encrypt          bool   `json:"encrypt"`                   // needs an encryption key in the metadata
 	OnUnmanaged      string `json:"on_unmanaged,omitempty"`    // refuse (the default) or assert
 	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default) or refuse
-	BindOwner        bool   `json:"bind_owner"`                // a device counts for its owner only
 	AllowSHA1Digests bool   `json:"allow_sha1_digests"`
+
+	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"` // off (the default), warn or enforce
 }
 
 // RelyingParty is a registered SAML relying party.
@@ -123,7 +124,8 @@ type NewOIDCClient struct {
 	Policy               string     `json:"policy,omitempty"`       // empty: "default"
 	OnUnmanaged          string     `json:"on_unmanaged,omitempty"` // refuse (the default) or assert
 	OnNoncompliant       string     `json:"on_noncompliant,omitempty"`
-	BindOwner            bool       `json:"bind_owner"`
+
+	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"`
 }
 
 // SecretKind is where the secret of an OpenID client is.

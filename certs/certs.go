@@ -1,7 +1,8 @@
 // Package certs holds every key and certificate of a provider: the RSA and P-256
 // keys that sign answers and their rotation, the built-in authority that issues
 // device certificates, the verification of the certificates that devices
-// present, and the TLS configuration of the public listener.
+// present or that a proxy forwards for them, and the TLS configuration of the
+// public listener.
 //
 // It is not an inventory: it says which device a certificate names and by whom
 // it was issued, never whether that device is known, revoked or retired. It has

@@ -36,6 +36,7 @@ type OIDC struct {
 	Inventory Inventory
 	Recorder  GrantRecorder
 	Verifier  Verifier
+	Forwarded Forwarded               // nil: every browser connects to this server itself
 	Keys      func() []oidc.PublicKey // under which an id_token_hint may be signed
 	Now       func() time.Time
 }
@@ -57,7 +58,11 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.Annotate(ctx, slog.String("relying_party", rp.Name))
 
-	s := authorizing{OIDC: o, signIn: newSignIn(r, rp, now)}
+	begun, err := newSignIn(r, o.Forwarded, rp, now)
+	if err != nil {
+		return err
+	}
+	s := authorizing{OIDC: o, signIn: begun}
 	s.request, err = message.Check(rp.OIDC, o.Provider, now)
 	var told *oidc.Error
 	switch {

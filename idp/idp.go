@@ -36,9 +36,12 @@ type RelyingParty struct {
 	// RefuseNoncompliant refuses a managed device that is not compliant where
 	// the default is to answer that it is not.
 	RefuseNoncompliant bool
-	// BindOwner takes a device for not managed when the request is about a user
-	// who does not own it.
-	BindOwner bool
+	// BindOwner is what to make of a device that the user of the request does not
+	// own.
+	BindOwner posture.OwnerBinding
+	// Shared are the IDs of the devices that nobody owns alone: BindOwner does not
+	// apply to them.
+	Shared map[string]bool
 }
 
 // RelyingParties finds a relying party by the entity ID of its requests, or

@@ -98,7 +98,7 @@ func TestOIDCRefusals(t *testing.T) {
 
 	w.party.RefuseNoncompliant = true
 	refused("not compliant", risky, ask(), "access_denied", "DEVICE_NOT_COMPLIANT", posture.NotCompliant)
-	w.party.BindOwner = true
+	w.party.BindOwner = posture.BindEnforce
 	refused("somebody else's device", client, ask("login_hint", "al@example.com"), "access_denied", "DEVICE_NOT_MANAGED", posture.OwnerMismatch)
 	if got := w.authorize(client, ask("login_hint", "OWNER@example.com")); !got.fields.Has("code") {
 		t.Errorf("the owner himself: %v", got.fields)
@@ -108,7 +108,7 @@ func TestOIDCRefusals(t *testing.T) {
 		d.Apply(&posture.Report{DeviceID: "shared", Facts: managed}, posture.Source{Name: "import", Kind: posture.Import}, w.now())
 		return nil
 	}))(t)
-	w.party.BindOwner = false
+	w.party.BindOwner = posture.BindOff
 	refused("nobody is known", browser(w.certificate("shared", time.Hour)), ask(), "access_denied", "NO_SUBJECT", posture.NoSubject)
 	refused("nobody is known, nobody to ask", browser(w.certificate("shared", time.Hour)), ask("prompt", "none"), "login_required", "NO_SUBJECT", posture.NoSubject)
 }

@@ -29,6 +29,7 @@ type SAML struct {
 	Inventory      Inventory
 	Recorder       Recorder
 	Verifier       Verifier
+	Forwarded      Forwarded                // nil: every browser connects to this server itself
 	Keys           func() *certs.SigningKey // the key that signs now
 	Now            func() time.Time
 }
@@ -55,7 +56,11 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.Annotate(ctx, slog.String("relying_party", rp.Name))
 
-	answering := answering{SAML: s, signIn: newSignIn(r, rp, now)}
+	begun, err := newSignIn(r, s.Forwarded, rp, now)
+	if err != nil {
+		return err
+	}
+	answering := answering{SAML: s, signIn: begun}
 	request, err := message.Check(rp.SAML, s.SSOURL, now)
 	var status *saml.StatusError
 	switch {

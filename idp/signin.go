@@ -22,7 +22,7 @@ type signIn struct {
 	reference  string
 	remoteAddr string
 	chain      []*x509.Certificate // that the browser presented
-	proven     time.Time           // when it proved to have the key of chain: when it connected
+	proven     time.Time           // when it proved to have the key of chain: when it connected; behind a proxy, now
 	connecting bool                // the request is what it connected for
 
 	who      recognised
@@ -31,16 +31,32 @@ type signIn struct {
 	decision posture.Decision
 }
 
-func newSignIn(r *http.Request, rp *RelyingParty, now time.Time) signIn {
-	s := signIn{rp: rp, now: now, reference: web.Reference(r.Context()), remoteAddr: r.RemoteAddr}
+// Forwarded gives the certificates that a client presented to a proxy which ended
+// its TLS, the client's own first; none if it presented none. It is false for a
+// request that came from the client itself. Its error answers the request.
+type Forwarded func(r *http.Request) (chain []*x509.Certificate, forwarded bool, err error)
+
+func newSignIn(r *http.Request, forwarded Forwarded, rp *RelyingParty, now time.Time) (signIn, error) {
+	s := signIn{rp: rp, now: now, reference: web.Reference(r.Context()), remoteAddr: r.RemoteAddr, proven: now}
+	if forwarded != nil {
+		chain, ok, err := forwarded(r)
+		if err != nil {
+			return signIn{}, err
+		}
+		if ok {
+			// The connection, and what was proven on it, is the proxy's; when the
+			// client connected to that is not known.
+			s.chain = chain
+			return s, nil
+		}
+	}
 	if r.TLS != nil {
 		s.chain = r.TLS.PeerCertificates
 	}
-	s.proven = now
 	if at, first, ok := web.AcceptedAt(r.Context()); ok && len(s.chain) > 0 {
 		s.proven, s.connecting = at, first && now.Sub(at) <= connectWithin
 	}
-	return s
+	return s, nil
 }
 
 // connectWithin is how long a browser may take from connecting to the request
@@ -64,8 +80,8 @@ func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, named str
 		s.user = s.who.device.Owner
 	}
 	s.verdict = s.who.verdict(s.rp.Policy, s.now)
-	if s.rp.BindOwner {
-		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user)
+	if !s.rp.Shared[s.who.device.ID] {
+		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
 	}
 	return nil
 }
@@ -133,6 +149,7 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		Compliant:    s.verdict.Compliant,
 		Reason:       s.verdict.Reason,
 		Failures:     s.verdict.Failures,
+		Warnings:     s.verdict.Warnings,
 		RemoteAddr:   s.remoteAddr,
 	}
 }
@@ -149,6 +166,9 @@ func (s *signIn) recorded(ctx context.Context, err error) error {
 	d := &s.decision
 	web.Annotate(ctx, slog.String("outcome", string(d.Outcome)), slog.String("device", d.DeviceID),
 		slog.String("verdict", string(d.Reason)), slog.Bool("managed", d.Managed), slog.Bool("compliant", d.Compliant))
+	if len(d.Warnings) > 0 {
+		web.Annotate(ctx, slog.Any("warnings", d.Warnings))
+	}
 	return nil
 }
 

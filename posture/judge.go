@@ -54,6 +54,7 @@ type Verdict struct {
 	Compliant bool      // never true unless Managed
 	Reason    Reason    // why not managed, or NotCompliant; empty when both hold
 	Failures  []Failure // the rules that failed, in the policy's order
+	Warnings  []Reason  // what the verdict would be worse for, if the relying party did not only want to know
 }
 
 // Judge gives the policy's verdict on d at now.

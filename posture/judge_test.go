@@ -1,7 +1,6 @@
 package posture_test
 
 import (
-	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -148,31 +147,6 @@ func BenchmarkJudge(b *testing.B) {
 	for b.Loop() {
 		if v := posture.Judge(&d, p, now); !v.Compliant {
 			b.Fatal(v)
-		}
-	}
-}
-
-func TestBindOwner(t *testing.T) {
-	t.Parallel()
-	managed := posture.Verdict{Managed: true, Compliant: true}
-	mismatch := posture.Verdict{Reason: posture.OwnerMismatch}
-	for _, tt := range []struct {
-		name           string
-		v              posture.Verdict
-		owner, subject string
-		want           posture.Verdict
-	}{
-		{"the owner", managed, "jo@example.com", "jo@example.com", managed},
-		{"the owner in capitals", managed, "jo@example.com", "Jo@EXAMPLE.com", managed},
-		{"somebody else", managed, "jo@example.com", "al@example.com", mismatch},
-		{"a longer name", managed, "jo", "joe", mismatch},
-		{"a letter that looks alike", managed, "kim@example.com", "\u212aim@example.com", mismatch},
-		{"nobody owns it", managed, "", "jo@example.com", mismatch},
-		{"nobody at all", managed, "", "", mismatch},
-		{"not managed anyway", posture.Verdict{Reason: posture.Stale}, "jo", "al", posture.Verdict{Reason: posture.Stale}},
-	} {
-		if got := posture.BindOwner(tt.v, &posture.Device{Owner: tt.owner}, tt.subject); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -142,7 +142,8 @@ type Decision struct {
 	Status       string     `json:"status,omitempty"` // of a refusal: its second-level status code, short form
 	Managed      bool       `json:"managed"`
 	Compliant    bool       `json:"compliant"`
-	Reason       Reason     `json:"reason,omitempty"` // why not managed, or why refused
+	Reason       Reason     `json:"reason,omitempty"`   // why not managed, or why refused
+	Warnings     []Reason   `json:"warnings,omitempty"` // as in Verdict
 	Failures     []Failure  `json:"failures,omitempty"`
 	RemoteAddr   string     `json:"remote_addr,omitempty"`
 }
@@ -160,35 +161,4 @@ type Claim struct {
 	RelyingParty string
 	RequestID    string
 	Until        time.Time
-}
-
-// BindOwner is the verdict on a device that must be the subject's own: v, unless
-// somebody else owns the device or nobody is known to. Case does not tell
-// users apart, in ASCII.
-func BindOwner(v Verdict, d *Device, subject string) Verdict {
-	if !v.Managed || (subject != "" && sameUser(d.Owner, subject)) {
-		return v
-	}
-	return Verdict{Reason: OwnerMismatch}
-}
-
-// sameUser compares without regard to case, in ASCII only: Unicode folding would
-// make one of letters that only look alike.
-func sameUser(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }

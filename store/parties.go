@@ -21,10 +21,11 @@ type RelyingParty struct {
 	Sign           string      `json:"sign,omitempty"`
 	OnUnmanaged    string      `json:"on_unmanaged,omitempty"`
 	OnNoncompliant string      `json:"on_noncompliant,omitempty"`
-	BindOwner      bool        `json:"bind_owner,omitempty"`
 	Encrypt        bool        `json:"encrypt,omitempty"`
 	AllowSHA1      bool        `json:"allow_sha1,omitempty"`
 	AddedAt        time.Time   `json:"added_at"`
+
+	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"`
 }
 
 // OIDCClient is what is registered of an OpenID client.

@@ -19,20 +19,20 @@ type clientCommand struct {
 }
 
 type clientAdd struct {
-	Name                 string   `arg:"" help:"How commands, decisions and logs call it."`
-	RedirectURI          []string `required:"" sep:"none" placeholder:"URL" help:"Where answers may go, compared letter by letter; of Okta https://ORG/oauth2/v1/authorize/callback. May be given more than once."`
-	ClientID             string   `placeholder:"ID" help:"What the client calls itself. Default: one is made."`
-	JWKS                 string   `name:"jwks" type:"existingfile" placeholder:"FILE" help:"JWK Set with the client's public keys, for private_key_jwt and signed requests."`
-	NoSecret             bool     `xor:"secret" help:"Make no secret: the client proves itself by the keys in --jwks."`
-	SecretFile           string   `xor:"secret" type:"path" placeholder:"FILE" help:"Keep the secret in this file, which the server reads, instead of as a hash; made if it is not there. Requests signed by HS256 need it, as Okta's Terraform provider turns them on."`
-	RequirePKCE          bool     `name:"require-pkce" help:"Refuse requests without a code challenge."`
-	RequireRequestObject bool     `help:"Refuse requests that are not signed."`
-	NoIss                bool     `help:"Answer without the iss parameter, for clients that take it for an error."`
-	IDTokenAlg           string   `enum:"RS256,ES256" default:"RS256" help:"What ID tokens are signed with: ${enum}."`
-	Policy               string   `default:"default" help:"Policy of the configuration that judges its devices."`
-	OnUnmanaged          string   `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (access_denied) or assert (managed false)."`
-	OnNoncompliant       string   `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (compliant false) or refuse."`
-	BindOwner            bool     `help:"Take a device for not managed when the request is about a user who is not its owner."`
+	Name                 string    `arg:"" help:"How commands, decisions and logs call it."`
+	RedirectURI          []string  `required:"" sep:"none" placeholder:"URL" help:"Where answers may go, compared letter by letter; of Okta https://ORG/oauth2/v1/authorize/callback. May be given more than once."`
+	ClientID             string    `placeholder:"ID" help:"What the client calls itself. Default: one is made."`
+	JWKS                 string    `name:"jwks" type:"existingfile" placeholder:"FILE" help:"JWK Set with the client's public keys, for private_key_jwt and signed requests."`
+	NoSecret             bool      `xor:"secret" help:"Make no secret: the client proves itself by the keys in --jwks."`
+	SecretFile           string    `xor:"secret" type:"path" placeholder:"FILE" help:"Keep the secret in this file, which the server reads, instead of as a hash; made if it is not there. Requests signed by HS256 need it, as Okta's Terraform provider turns them on."`
+	RequirePKCE          bool      `name:"require-pkce" help:"Refuse requests without a code challenge."`
+	RequireRequestObject bool      `help:"Refuse requests that are not signed."`
+	NoIss                bool      `help:"Answer without the iss parameter, for clients that take it for an error."`
+	IDTokenAlg           string    `enum:"RS256,ES256" default:"RS256" help:"What ID tokens are signed with: ${enum}."`
+	Policy               string    `default:"default" help:"Policy of the configuration that judges its devices."`
+	OnUnmanaged          string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (access_denied) or assert (managed false)."`
+	OnNoncompliant       string    `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (compliant false) or refuse."`
+	BindOwner            ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
 }
 
 // Validate checks the flags.
@@ -48,7 +48,7 @@ func (c *clientAdd) Run(e *env) error {
 	n := admin.NewOIDCClient{
 		Name: c.Name, ClientID: c.ClientID, RedirectURIs: c.RedirectURI, Secret: admin.SecretHashed,
 		RequirePKCE: c.RequirePKCE, RequireRequestObject: c.RequireRequestObject, OmitIss: c.NoIss, IDTokenAlg: c.IDTokenAlg,
-		Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner,
+		Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding,
 	}
 	if c.JWKS != "" {
 		keys, err := os.ReadFile(c.JWKS)
@@ -131,7 +131,7 @@ func (*clientList) Run(e *env) error {
 		}
 		t := newTable(e.stdout, "NAME", "CLIENT ID", "PROOF", "ID TOKEN", "POLICY", "UNMANAGED", "NONCOMPLIANT", "OWNER", "FROM")
 		for _, c := range clients {
-			t.row(c.Name, c.ClientID, proof(c), c.IDTokenAlg, c.Policy, c.OnUnmanaged, c.OnNoncompliant, owner(c.BindOwner), string(c.Origin))
+			t.row(c.Name, c.ClientID, proof(c), c.IDTokenAlg, c.Policy, c.OnUnmanaged, c.OnNoncompliant, string(c.BindOwner), string(c.Origin))
 		}
 		return t.flush()
 	})
@@ -147,14 +147,6 @@ func proof(c admin.OIDCClient) string {
 		by = append(by, "keys")
 	}
 	return strings.Join(by, ", ")
-}
-
-// owner says in a table for whom a device counts.
-func owner(bound bool) string {
-	if bound {
-		return "bound"
-	}
-	return "any"
 }
 
 type clientRemove struct {

@@ -59,7 +59,7 @@ func printClient(e *env, config *Config, c admin.OIDCClient) error {
 	t.row("policy", c.Policy)
 	t.row("on unmanaged", c.OnUnmanaged)
 	t.row("on noncompliant", c.OnNoncompliant)
-	t.row("bound to owners", yesNo(c.BindOwner))
+	t.row("bind owner", string(c.BindOwner))
 	t.row("registered in", string(c.Origin))
 	t.row("", "")
 	t.row("enter in Okta:", "")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatepost.dev/posture"
 )
 
 // Config is gatepost.yaml, the one file that configures the server. The comment
@@ -110,7 +112,14 @@ type Devices struct {
 	// is valid: from 1h to 9552h (398 days). Defaults to 2160h (90 days).
 	CertificateLifetime time.Duration `yaml:"certificate_lifetime"`
 
-	_ struct{} `yaml:"proxy" later:"delete it: clients connect to gatepost itself"`
+	// Shared are the IDs of the devices that nobody owns alone, such as one at a
+	// reception: no relying party's bind_owner applies to them.
+	Shared []string `yaml:"shared"`
+
+	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
+	// client's certificate. Without it clients connect to gatepost itself, and a
+	// request with any header that forwards a certificate is refused.
+	Proxy Proxy `yaml:"proxy"`
 }
 
 // DeviceAuthority is the built-in device authority, each part a PEM file that
@@ -180,9 +189,11 @@ type RelyingParty struct {
 	// Defaults to assert.
 	OnNoncompliant string `yaml:"on_noncompliant"`
 
-	// BindOwner takes a device for not managed when the request is about a user
-	// who is not its owner. Defaults to false.
-	BindOwner bool `yaml:"bind_owner"`
+	// BindOwner is what to make of a managed device when the answer is about a
+	// user who does not own it: off (nothing), warn (answer all the same, and say
+	// owner_mismatch in the decision and the log) or enforce (it is not managed).
+	// true is enforce, and false is off. Defaults to off.
+	BindOwner posture.OwnerBinding `yaml:"bind_owner"`
 }
 
 // SAML is what is known of a relying party as a SAML service provider.

@@ -78,6 +78,9 @@ devices:
   authorities: []
   # - { certificate: mdm-ca.crt, id_from: cn }
 
+  # Devices that nobody owns alone, by ID: bind_owner does not apply to them.
+  shared: []
+
 # The Okta organisations that may ask. ` + "`gatepost org add NAME --metadata FILE`" + ` and
 # ` + "`gatepost client add NAME --redirect-uri URL`" + ` add one without touching this file.
 relying_parties: []
@@ -88,7 +91,7 @@ relying_parties: []
 #   encrypt: false                    # true: to the key in the metadata
 #   on_unmanaged: refuse              # refuse, or assert with IsManaged = false
 #   on_noncompliant: assert           # assert with IsCompliant = false, or refuse
-#   bind_owner: false                 # true: a device counts for its owner only
+#   bind_owner: off                   # a device of somebody else: off, warn or enforce
 # - name: acme-oidc
 #   oidc:                             # OpenID Connect instead of SAML
 #     client_id: okta

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatepost.dev/posture"
 )
 
 // environment is what the files in testdata/config refer to.
@@ -94,6 +96,8 @@ func TestLoadConfigFull(t *testing.T) {
 		{"authority key", c.Devices.Authority.Key, "/run/secrets/device-ca.key"},
 		{"authorities", c.Devices.Authorities[1].Certificate, in("mdm-ca.crt")},
 		{"id_from", c.Devices.Authorities[1].IDFrom, "cn"},
+		{"proxy header", c.Devices.Proxy.Header, "ssl-client-cert"},
+		{"proxy addresses", strings.Join(c.Devices.Proxy.From, " "), "10.0.0.7 10.1.0.0/16 fd00::/64"},
 		{"policy", c.RelyingParties[0].Policy, "strict"},
 		{"sign", c.RelyingParties[0].Sign, "response"},
 		{"on_unmanaged", c.RelyingParties[0].OnUnmanaged, "assert"},
@@ -110,11 +114,17 @@ func TestLoadConfigFull(t *testing.T) {
 			t.Errorf("%s is %q, want %q", v.what, v.got, v.want)
 		}
 	}
-	if rp := c.RelyingParties[0]; !rp.Encrypt || rp.AllowSHA1Digests || !rp.BindOwner {
+	if rp := c.RelyingParties[0]; !rp.Encrypt || rp.AllowSHA1Digests || rp.BindOwner != posture.BindEnforce {
 		t.Errorf("relying party is %+v", rp)
 	}
-	if rp := c.RelyingParties[1]; !rp.OIDC.RequirePKCE || !rp.OIDC.RequireRequestObject || rp.OIDC.IssParameter || !rp.BindOwner {
+	if rp := c.RelyingParties[1]; !rp.OIDC.RequirePKCE || !rp.OIDC.RequireRequestObject || rp.OIDC.IssParameter || rp.BindOwner != posture.BindWarn {
 		t.Errorf("relying party is %+v", rp)
+	}
+	if shared := c.sharedDevices(); len(shared) != 2 || !shared["kiosk-1"] || !shared["acme-lab"] {
+		t.Errorf("shared devices are %v", shared)
+	}
+	if c.RelyingParties[2].BindOwner != posture.BindOff || c.RelyingParties[3].BindOwner != posture.BindOff {
+		t.Errorf("relying parties are %+v", c.RelyingParties[2:])
 	}
 	if c.Devices.CertificateLifetime != 720*time.Hour {
 		t.Errorf("certificate_lifetime is %v", c.Devices.CertificateLifetime)
@@ -160,9 +170,9 @@ relying_parties:
 	}
 	want := []RelyingParty{{
 		Name: "acme", SAML: SAML{Metadata: filepath.Join(dir, "sp.xml")}, Policy: "default",
-		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert",
+		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff,
 	}, {
-		Name: "acme-oidc", Policy: "default", OnUnmanaged: "refuse", OnNoncompliant: "assert",
+		Name: "acme-oidc", Policy: "default", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff,
 		OIDC: OIDC{
 			ClientID: "okta", JWKSFile: filepath.Join(dir, "k.json"), RedirectURIs: []string{"https://acme.okta.com/cb"},
 			IssParameter: true, IDTokenAlg: "RS256",

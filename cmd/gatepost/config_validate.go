@@ -56,6 +56,7 @@ func (c *Config) setDefaults() {
 		}
 		set(&rp.OnUnmanaged, "refuse")
 		set(&rp.OnNoncompliant, "assert")
+		rp.BindOwner = ownerBinding(string(rp.BindOwner))
 	}
 	if c.Policies == nil {
 		c.Policies = map[string]Policy{}
@@ -196,10 +197,12 @@ func (c *Config) validateStorage(f *findings) {
 }
 
 func (c *Config) validateDevices(f *findings) {
+	c.validateProxy(f)
 	if l := c.Devices.CertificateLifetime; (l < lifetimeMin || l > lifetimeMax) && !f.faulty("devices.certificate_lifetime") {
 		f.add("devices.certificate_lifetime", fmt.Sprintf("%q is out of range", l),
 			"write 1h to 9552h (398 days), such as 2160h for 90 days")
 	}
+	c.validateShared(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

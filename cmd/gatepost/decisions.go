@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"gatepost.dev/admin"
 	"gatepost.dev/posture"
@@ -79,12 +81,15 @@ func (p *decisionPrinter) print(d posture.Decision) {
 		writeLine(p.e.stdout, d)
 		return
 	}
-	reason := string(d.Reason)
-	if reason == "" && d.Status != "" {
-		reason = d.Status
+	var reasons []string
+	if reason := cmp.Or(string(d.Reason), d.Status); reason != "" {
+		reasons = append(reasons, reason)
+	}
+	for _, w := range d.Warnings {
+		reasons = append(reasons, "warning: "+string(w))
 	}
 	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID),
-		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), reason)
+		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), strings.Join(reasons, ", "))
 }
 
 func (p *decisionPrinter) printOne(client *admin.Client, id string) error {

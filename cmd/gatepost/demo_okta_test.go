@@ -13,6 +13,7 @@ import (
 
 	"gatepost.dev/admin"
 	"gatepost.dev/conform"
+	"gatepost.dev/posture"
 )
 
 var oktaTestKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
@@ -58,7 +59,7 @@ func TestOktaByOpenIDConnect(t *testing.T) {
 		},
 		"no device": {device: "none", want: map[string]string{"outcome": "failed", "error": "DEVICE_NOT_MANAGED", "why": "access_denied"}},
 		"bound to another owner": {
-			client: admin.NewOIDCClient{BindOwner: true},
+			client: admin.NewOIDCClient{BindOwner: posture.BindEnforce},
 			want:   map[string]string{"outcome": "failed", "error": "DEVICE_NOT_MANAGED", "why": "access_denied"},
 		},
 		"not what was promised": {

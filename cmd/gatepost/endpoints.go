@@ -34,17 +34,18 @@ func (g *generation) mount(records *store.Records, verifier *certs.Verifier, opt
 	notFound := endpoint{"/", func(http.ResponseWriter, *http.Request) error {
 		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
 	}, &pages}
-	g.device, g.issuer = newMux(append(device, notFound)), newMux(append(issuer, notFound))
+	g.device, g.issuer = newMux(append(device, notFound), g.proxy), newMux(append(issuer, notFound), g.proxy)
 }
 
 // newMux serves the endpoints; another method on the path of one is answered as
-// that endpoint answers errors.
-func newMux(endpoints []endpoint) *http.ServeMux {
+// that endpoint answers errors. Certificate headers that were not agreed with the
+// proxy are refused before anything else.
+func newMux(endpoints []endpoint, proxy *certs.Proxy) *http.ServeMux {
 	mux := http.NewServeMux()
 	allowed := map[string][]string{} // by path
 	options := map[string]*web.Options{}
 	for _, e := range endpoints {
-		mux.Handle(e.route, web.Handle(e.route, e.serve, e.options))
+		mux.Handle(e.route, web.Handle(e.route, onlyAgreed(proxy, e.serve), e.options))
 		if method, path, ok := strings.Cut(e.route, " "); ok {
 			allowed[path] = append(allowed[path], method)
 			options[path] = e.options
@@ -52,10 +53,10 @@ func newMux(endpoints []endpoint) *http.ServeMux {
 	}
 	for path, methods := range allowed {
 		allow := strings.Join(methods, ", ")
-		mux.Handle(path, web.Handle(path, func(w http.ResponseWriter, _ *http.Request) error {
+		mux.Handle(path, web.Handle(path, onlyAgreed(proxy, func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Allow", allow)
 			return &web.Error{Status: http.StatusMethodNotAllowed, Reason: "method"}
-		}, options[path]))
+		}), options[path]))
 	}
 	return mux
 }
@@ -68,6 +69,7 @@ func (g *generation) samlEndpoints(records *store.Records, verifier *certs.Verif
 		Inventory:      records,
 		Recorder:       records,
 		Verifier:       verifier,
+		Forwarded:      forwarded(g.proxy),
 		Keys:           g.keyring.Signing,
 		Now:            pages.Now,
 	}
@@ -86,6 +88,7 @@ func (g *generation) authorizeEndpoints(records *store.Records, verifier *certs.
 		Inventory: records,
 		Recorder:  records,
 		Verifier:  verifier,
+		Forwarded: forwarded(g.proxy),
 		Keys:      g.publicKeys,
 		Now:       pages.Now,
 	}

@@ -25,6 +25,7 @@ type generation struct {
 	keyring   *certs.Keyring // RSA: answers by SAML, and ID tokens
 	es256     *certs.Keyring // P-256: ID tokens; nil if none is configured
 	authority *certs.Authority
+	proxy     *certs.Proxy // nil if none is configured
 	parties   *parties
 	sites     []certs.Site
 	issuer    http.Handler // serves the issuer's host
@@ -53,6 +54,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	}
 	verifier, err := newVerifier(c, g.authority)
 	if err != nil {
+		return nil, err
+	}
+	if g.proxy, err = newProxy(c.Devices.Proxy); err != nil {
 		return nil, err
 	}
 	if g.parties, err = newParties(c, records); err != nil {

@@ -55,13 +55,18 @@ old-3,,Dell,Latitude,Windows,10,eve@example.com,false,false,
 type installation struct {
 	dir    string // the server's folder is gp in it, the Okta's is okta
 	config string
-	issuer string // https://localhost:PORT; devices go to https://127.0.0.1:PORT
+	issuer string // https://localhost:PORT; devices go to https://127.0.0.1:PORT unless installOn says otherwise
 	ops    string // http://127.0.0.1:PORT
 }
 
 // install makes the installation in the folder dir. run runs a program in that
 // folder and demands its success.
 func install(dir string, run func(program string, args ...string) error) (*installation, error) {
+	return installOn(dir, "localhost", "127.0.0.1", run)
+}
+
+// installOn is install with the hosts of the issuer and of the devices.
+func installOn(dir, issuerHost, deviceHost string, run func(program string, args ...string) error) (*installation, error) {
 	port, err := claimPort()
 	if err != nil {
 		return nil, err
@@ -72,9 +77,9 @@ func install(dir string, run func(program string, args ...string) error) (*insta
 	}
 	in := &installation{
 		dir: dir, config: filepath.Join("gp", "gatepost.yaml"),
-		issuer: "https://localhost:" + port, ops: "http://127.0.0.1:" + ops,
+		issuer: "https://" + issuerHost + ":" + port, ops: "http://127.0.0.1:" + ops,
 	}
-	device := "https://127.0.0.1:" + port
+	device := "https://" + deviceHost + ":" + port
 	if err := run("gatepost", "init", "--issuer", in.issuer, "--device-url", device, "--data", "gp", "--trial-tls"); err != nil {
 		return nil, err
 	}

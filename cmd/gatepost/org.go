@@ -15,15 +15,15 @@ type orgCommand struct {
 }
 
 type orgAdd struct {
-	Name             string `arg:"" help:"How commands, decisions and logs call it."`
-	Metadata         string `required:"" type:"existingfile" placeholder:"FILE" help:"Service provider metadata, downloaded from the identity provider that you made in Okta."`
-	Policy           string `default:"default" help:"Policy of the configuration that judges its devices."`
-	Sign             string `enum:"both,assertion,response" default:"both" help:"Which part of an answer is signed: ${enum}."`
-	Encrypt          bool   `help:"Encrypt assertions to the key in the metadata."`
-	OnUnmanaged      string `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (AuthnFailed) or assert (IsManaged false)."`
-	OnNoncompliant   string `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false) or refuse."`
-	BindOwner        bool   `help:"Take a device for not managed when the request is about a user who is not its owner."`
-	AllowSHA1Digests bool   `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`
+	Name             string    `arg:"" help:"How commands, decisions and logs call it."`
+	Metadata         string    `required:"" type:"existingfile" placeholder:"FILE" help:"Service provider metadata, downloaded from the identity provider that you made in Okta."`
+	Policy           string    `default:"default" help:"Policy of the configuration that judges its devices."`
+	Sign             string    `enum:"both,assertion,response" default:"both" help:"Which part of an answer is signed: ${enum}."`
+	Encrypt          bool      `help:"Encrypt assertions to the key in the metadata."`
+	OnUnmanaged      string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (AuthnFailed) or assert (IsManaged false)."`
+	OnNoncompliant   string    `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false) or refuse."`
+	BindOwner        ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
+	AllowSHA1Digests bool      `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`
 }
 
 // Run adds the organisation.
@@ -35,7 +35,7 @@ func (c *orgAdd) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
 		rp, err := client.AddRelyingParty(e.ctx, admin.NewRelyingParty{
 			Name: c.Name, Metadata: string(metadata), Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
-			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner, AllowSHA1Digests: c.AllowSHA1Digests,
+			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, AllowSHA1Digests: c.AllowSHA1Digests,
 		})
 		if err != nil {
 			return fmt.Errorf("add organisation %q: %w", c.Name, err)
@@ -62,7 +62,7 @@ func (*orgList) Run(e *env) error {
 		}
 		t := newTable(e.stdout, "NAME", "ENTITY ID", "POLICY", "SIGN", "ENCRYPT", "UNMANAGED", "NONCOMPLIANT", "OWNER", "FROM")
 		for _, p := range parties {
-			t.row(p.Name, p.EntityID, p.Policy, p.Sign, yesNo(p.Encrypt), p.OnUnmanaged, p.OnNoncompliant, owner(p.BindOwner), string(p.Origin))
+			t.row(p.Name, p.EntityID, p.Policy, p.Sign, yesNo(p.Encrypt), p.OnUnmanaged, p.OnNoncompliant, string(p.BindOwner), string(p.Origin))
 		}
 		return t.flush()
 	})
@@ -94,7 +94,7 @@ func (c *orgShow) Run(e *env) error {
 			t.row("encrypted", yesNo(p.Encrypt))
 			t.row("on unmanaged", p.OnUnmanaged)
 			t.row("on noncompliant", p.OnNoncompliant)
-			t.row("bound to owners", yesNo(p.BindOwner))
+			t.row("bind owner", string(p.BindOwner))
 			t.row("SHA-1 digests", yesNo(p.AllowSHA1Digests))
 			t.row("registered in", string(p.Origin))
 			t.row("", "")

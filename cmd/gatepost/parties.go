@@ -18,6 +18,7 @@ import (
 // the commands added to the store.
 type parties struct {
 	policies map[string]*posture.Policy
+	shared   map[string]bool              // devices, by ID
 	es256    bool                         // there are keys for ES256
 	file     map[string]*idp.RelyingParty // by name
 	records  *store.Records
@@ -49,7 +50,7 @@ type parsedParty struct {
 
 func newParties(c *Config, records *store.Records) (*parties, error) {
 	p := &parties{
-		policies: newPolicies(c), es256: c.Signing.ES256Keys != "", file: map[string]*idp.RelyingParty{}, records: records,
+		policies: newPolicies(c), shared: c.sharedDevices(), es256: c.Signing.ES256Keys != "", file: map[string]*idp.RelyingParty{}, records: records,
 		entities: found{file: map[string]*idp.RelyingParty{}, revision: records.RelyingPartyRevision, record: records.RelyingPartyByEntity},
 		clients:  found{file: map[string]*idp.RelyingParty{}, revision: records.ClientRevision, record: records.RelyingPartyByClient},
 	}

@@ -63,7 +63,7 @@ func TestClientIsAsRegistered(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := got.OIDC
-		if got.Name != "acme" || got.SAML != nil || got.AssertUnmanaged || got.RefuseNoncompliant || got.BindOwner || c.ID != "okta" ||
+		if got.Name != "acme" || got.SAML != nil || got.AssertUnmanaged || got.RefuseNoncompliant || got.BindOwner != "" || c.ID != "okta" ||
 			len(c.RedirectURIs) != 1 || c.RedirectURIs[0] != exampleRedirectURI || c.Keys != nil ||
 			c.RequirePKCE || c.RequireRequestObject || c.OmitIss || c.IDTokenAlg != oidc.RS256 {
 			t.Errorf("registered by default: %+v, client %+v", got, c)
@@ -80,7 +80,7 @@ func TestClientIsAsRegistered(t *testing.T) {
 	expires := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	err = records.UpdateRelyingParty(t.Context(), "acme", func(r *store.RelyingParty) error {
 		hash := oidc.HashSecret(formerSecret)
-		r.OnUnmanaged, r.OnNoncompliant, r.BindOwner = "assert", "refuse", true
+		r.OnUnmanaged, r.OnNoncompliant, r.BindOwner = "assert", "refuse", posture.BindWarn
 		o := r.OIDC
 		o.Secrets[0].ExpiresAt = expires
 		o.Secrets = append(o.Secrets, store.ClientSecret{Hash: hex.EncodeToString(hash[:])})
@@ -95,7 +95,7 @@ func TestClientIsAsRegistered(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := got.OIDC
-	if !got.AssertUnmanaged || !got.RefuseNoncompliant || !got.BindOwner || !c.RequirePKCE || !c.RequireRequestObject ||
+	if !got.AssertUnmanaged || !got.RefuseNoncompliant || got.BindOwner != posture.BindWarn || !c.RequirePKCE || !c.RequireRequestObject ||
 		!c.OmitIss || c.IDTokenAlg != oidc.ES256 || c.Keys == nil || len(c.Keys.Keys) != 1 {
 		t.Errorf("changed: %+v, client %+v", got, c)
 	}
@@ -165,7 +165,7 @@ func TestClientOfFile(t *testing.T) {
 	write(t, keys, goodKeys)
 	records := newRecords(t)
 	config := &Config{RelyingParties: []RelyingParty{{
-		Name: "acme", Policy: defaultPolicy, OnUnmanaged: "assert", OnNoncompliant: "refuse", BindOwner: true,
+		Name: "acme", Policy: defaultPolicy, OnUnmanaged: "assert", OnNoncompliant: "refuse", BindOwner: posture.BindEnforce,
 		OIDC: OIDC{ClientID: "okta", ClientSecretFile: secret, JWKSFile: keys, RedirectURIs: []string{exampleRedirectURI}, RequirePKCE: true},
 	}}}
 	p, err := newParties(config, records)
@@ -177,7 +177,7 @@ func TestClientOfFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := got.OIDC
-	if !got.AssertUnmanaged || !got.RefuseNoncompliant || !got.BindOwner || !c.RequirePKCE || !c.OmitIss || len(c.Keys.Keys) != 1 ||
+	if !got.AssertUnmanaged || !got.RefuseNoncompliant || got.BindOwner != posture.BindEnforce || !c.RequirePKCE || !c.OmitIss || len(c.Keys.Keys) != 1 ||
 		len(c.Secrets) != 1 || c.Secrets[0] != (oidc.Secret{Hash: oidc.HashSecret(goodSecret), Clear: goodSecret}) {
 		t.Errorf("got %+v", got)
 	}

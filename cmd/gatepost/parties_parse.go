@@ -12,6 +12,7 @@ import (
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/oidc"
 	"gatepost.dev/idp/saml"
+	"gatepost.dev/posture"
 	"gatepost.dev/store"
 )
 
@@ -46,7 +47,7 @@ func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 	return admin.RelyingParty{
 		NewRelyingParty: admin.NewRelyingParty{
 			Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, AllowSHA1Digests: r.AllowSHA1,
+			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), AllowSHA1Digests: r.AllowSHA1,
 		},
 		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -59,7 +60,7 @@ func listedClient(r store.RelyingParty, origin admin.Origin) admin.OIDCClient {
 			Name: r.Name, ClientID: r.OIDC.ClientID, RedirectURIs: r.OIDC.RedirectURIs, Secret: admin.SecretNone,
 			SecretFile: r.OIDC.SecretFile, JWKS: string(r.OIDC.Keys), RequirePKCE: r.OIDC.RequirePKCE,
 			RequireRequestObject: r.OIDC.RequireRequestObject, OmitIss: r.OIDC.OmitIss, IDTokenAlg: r.OIDC.IDTokenAlg,
-			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner,
+			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff),
 		},
 		Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -80,6 +81,7 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 		AssertUnmanaged:    r.OnUnmanaged == "assert",
 		RefuseNoncompliant: r.OnNoncompliant == "refuse",
 		BindOwner:          r.BindOwner,
+		Shared:             p.shared,
 	}
 	var err error
 	if r.OIDC != nil {

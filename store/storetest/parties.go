@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -17,7 +18,7 @@ func testRelyingParties(t *testing.T, kv store.KV) {
 	r, ctx := store.New(kv), t.Context()
 	acme := store.RelyingParty{
 		Name: "acme", EntityID: "https://acme.okta.com/saml2?a=b/c", Metadata: []byte("<EntityDescriptor/>\x00\xff"), Policy: "default",
-		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: true, Encrypt: true, AllowSHA1: true, AddedAt: day,
+		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindWarn, Encrypt: true, AllowSHA1: true, AddedAt: day,
 	}
 	_, err := r.RelyingParty(ctx, "acme")
 	wantErr(t, "name that is not there", err, posture.ErrNoRelyingParty)
@@ -59,6 +60,7 @@ func testRelyingParties(t *testing.T, kv store.KV) {
 	if _, again, err := r.RelyingPartyByEntity(ctx, acme.EntityID); err != nil || again == rev {
 		t.Errorf("made anew with the same revision %d: %v", rev, err)
 	}
+	testOldRelyingParty(t, kv, acme)
 	for i := range 150 { // more than a page
 		if err := r.AddRelyingParty(ctx, store.RelyingParty{Name: fmt.Sprintf("p%03d", i), EntityID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
@@ -67,6 +69,27 @@ func testRelyingParties(t *testing.T, kv store.KV) {
 	all, err := r.RelyingParties(ctx)
 	if err != nil || len(all) != 151 || all[0].Name != "acme" || all[150].Name != "p149" {
 		t.Errorf("%d relying parties: %v", len(all), err)
+	}
+}
+
+// testOldRelyingParty: in a record from before a binding of owners had a word,
+// it is true or false.
+func testOldRelyingParty(t *testing.T, kv store.KV, p store.RelyingParty) {
+	r, ctx := store.New(kv), t.Context()
+	entries, err := kv.Scan(ctx, "party/", "", 2)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%d relying parties: %v", len(entries), err)
+	}
+	for old, want := range map[string]posture.OwnerBinding{"true": posture.BindEnforce, "false": posture.BindOff, `"warn"`: posture.BindWarn} {
+		record := bytes.Replace(entries[0].Value, []byte(`"bind_owner":"warn"`), []byte(`"bind_owner":`+old), 1)
+		if err := kv.Commit(ctx, store.Op{Kind: store.Put, Key: entries[0].Key, Value: record, Rev: store.Any}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.RelyingParty(ctx, p.Name)
+		p.BindOwner = want
+		if err != nil || !reflect.DeepEqual(got, p) {
+			t.Errorf("bind_owner %s is read as %+v: %v", old, got, err)
+		}
 	}
 }
 
@@ -157,9 +180,9 @@ func testUpdateRelyingParty(t *testing.T, kv store.KV) {
 		t.Fatal(err)
 	}
 	want := newClient("acme", "0oa1")
-	want.OIDC.Secrets, want.BindOwner = want.OIDC.Secrets[:1], true
+	want.OIDC.Secrets, want.BindOwner = want.OIDC.Secrets[:1], posture.BindEnforce
 	err = r.UpdateRelyingParty(ctx, "acme", func(p *store.RelyingParty) error {
-		p.OIDC.Secrets, p.BindOwner = p.OIDC.Secrets[:1], true
+		p.OIDC.Secrets, p.BindOwner = p.OIDC.Secrets[:1], posture.BindEnforce
 		return nil
 	})
 	got, after, err2 := r.RelyingPartyByClient(ctx, "0oa1")
@@ -209,16 +232,16 @@ func testUpdateRelyingParty(t *testing.T, kv store.KV) {
 	if p, err := r.RelyingParty(ctx, "acme"); err != nil || len(p.OIDC.RedirectURIs) != 22 || calls.Load() < 20 {
 		t.Errorf("20 changes at once left %+v: %v", p.OIDC.RedirectURIs, err)
 	}
-	bind := func(to bool) func(p *store.RelyingParty) error {
+	bind := func(to posture.OwnerBinding) func(p *store.RelyingParty) error {
 		return func(p *store.RelyingParty) error { p.BindOwner = to; return nil }
 	}
 	meddled := store.New(&meddlingKV{KV: kv, meddle: once(0, "party/", func() {
-		if err := r.UpdateRelyingParty(ctx, "acme", bind(false)); err != nil {
+		if err := r.UpdateRelyingParty(ctx, "acme", bind(posture.BindOff)); err != nil {
 			t.Error(err)
 		}
 	})})
 	err = meddled.UpdateRelyingParty(ctx, "acme", func(p *store.RelyingParty) error { p.Policy = "strict"; return nil })
-	if p, err2 := r.RelyingParty(ctx, "acme"); err != nil || err2 != nil || p.BindOwner || p.Policy != "strict" {
+	if p, err2 := r.RelyingParty(ctx, "acme"); err != nil || err2 != nil || p.BindOwner != posture.BindOff || p.Policy != "strict" {
 		t.Errorf("changed meanwhile, it is %+v: %v, %v", p, err, err2)
 	}
 	meddled = store.New(&meddlingKV{KV: kv, meddle: once(0, "party/", func() {
@@ -226,7 +249,7 @@ func testUpdateRelyingParty(t *testing.T, kv store.KV) {
 			t.Error(err)
 		}
 	})})
-	wantErr(t, "removed meanwhile", meddled.UpdateRelyingParty(ctx, "acme", bind(true)), posture.ErrNoRelyingParty)
+	wantErr(t, "removed meanwhile", meddled.UpdateRelyingParty(ctx, "acme", bind(posture.BindEnforce)), posture.ErrNoRelyingParty)
 	_, err = r.ClientRevision(ctx, "0oa1")
 	wantErr(t, "changed, then removed", err, posture.ErrNoRelyingParty)
 }
