@@ -159,7 +159,7 @@ func TestRelyingPartyChooses(t *testing.T) {
 // anybody else.
 func TestDeviceCountsForItsOwner(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(w *world) { w.party.BindOwner = true })
+	w := newWorld(t, func(w *world) { w.party.BindOwner = posture.BindEnforce })
 	w.device("mac-1", managed)
 	client := browser(w.certificate("mac-1", time.Hour))
 	in := w.signIn(client, conform.RequestOptions{Subject: user})
