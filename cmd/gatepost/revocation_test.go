@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"gatepost.dev/certs/revocation"
 	"gatepost.dev/conform"
 )
 
@@ -278,6 +279,17 @@ func TestRevocationList(t *testing.T) {
 	}
 	if decisions := in.gatepost(t, "decisions", "--json"); !strings.Contains(decisions, `"reason":"revoked_certificate"`) && !strings.Contains(decisions, `"reason": "revoked_certificate"`) {
 		t.Errorf("decisions are\n%s", decisions)
+	}
+
+	// SHA-1 signs no list, whatever the authority thinks.
+	in.ca.openssl("ca", "-config", "openssl.cnf", "-gencrl", "-md", "sha1", "-out", "sha1.crl")
+	authority, err := readCertificate(in.file("corp/ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = revocation.ParseList([]byte(in.read("corp/sha1.crl")), authority, time.Now())
+	if err == nil || !strings.Contains(err.Error(), `signature algorithm "SHA1-RSA" is not accepted`) {
+		t.Errorf("a list by SHA-1: error %v", err)
 	}
 
 	// A reload reads the files anew: without the list nobody is known to be good,
