@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"crypto/x509"
 	"log/slog"
 	"net/http"
@@ -241,7 +242,11 @@ func TestFetch(t *testing.T) {
 	r.set(testNow.Add(3*time.Hour + time.Minute))
 	r.eventually(t, nil, kept)
 
-	// Started again without the network, the copy serves.
+	// Started again without the network, the copy serves, once it is written.
+	waitFor(t, func() bool {
+		files, _ := filepath.Glob(filepath.Join(dir, "crl", "*.crl"))
+		return len(files) == 1 && bytes.Equal(must(os.ReadFile(files[0])), last)
+	})
 	web.Close()
 	again := newRig(t, dir, Authority{Certificate: corp.cert, Lists: []string{url}})
 	again.set(testNow.Add(4 * time.Hour))

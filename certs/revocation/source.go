@@ -214,9 +214,9 @@ func (s *source) fetch(ctx context.Context) error {
 	}
 	s.read, s.err = sum, nil
 	if err := writeFile(s.file, data); err != nil {
-		return fmt.Errorf("keep a copy of the revocation list: %w", err)
+		s.err = fmt.Errorf("keep a copy of the revocation list: %w", err) // and tried again with the next fetch
 	}
-	return nil
+	return s.err
 }
 
 // exchange sends a request and reads an answer of at most limit bytes.
