@@ -46,6 +46,10 @@ var packages = map[string]rule{
 	"templates":    {why: "pages get one typed value each and know nobody's types"},
 	"internal/web": {why: "the adapter under every handler knows none of them"},
 	"certs":        {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
+	"certs/revocation": {
+		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",
+		imports: []string{"certs"},
+	},
 	"store": {
 		why:     "keeps the domain's records; what they mean is posture's",
 		imports: []string{"posture"},
@@ -91,7 +95,7 @@ var packages = map[string]rule{
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
-			"internal/web", "posture", "store", "store/bolt", "templates"},
+			"internal/web", "posture", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
 
@@ -116,6 +120,7 @@ var dependencies = map[string]dependency{
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
+	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},

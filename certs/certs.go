@@ -5,7 +5,8 @@
 // public listener.
 //
 // It is not an inventory: it says which device a certificate names and by whom
-// it was issued, never whether that device is known, revoked or retired. It has
+// it was issued, never whether that device is known, revoked or retired; what
+// authorities say of revocation is read in certs/revocation. It has
 // no clock, no logger and no HTTP.
 package certs
 
@@ -83,8 +84,9 @@ func checkRSA(k *rsa.PublicKey) error {
 	return nil
 }
 
-// checkSignatureAlgorithm refuses what forgeries are known or near for.
-func checkSignatureAlgorithm(a x509.SignatureAlgorithm) error {
+// CheckSignatureAlgorithm refuses what forgeries are known or near for, SHA-1
+// among them, which [x509.Certificate.CheckSignature] still takes.
+func CheckSignatureAlgorithm(a x509.SignatureAlgorithm) error {
 	switch a {
 	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
 		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,

@@ -44,7 +44,7 @@ func checkLeaf(c *x509.Certificate) error {
 	case len(c.UnhandledCriticalExtensions) > 0:
 		return fmt.Errorf("unknown critical extension %v", c.UnhandledCriticalExtensions[0])
 	}
-	if err := checkSignatureAlgorithm(c.SignatureAlgorithm); err != nil {
+	if err := CheckSignatureAlgorithm(c.SignatureAlgorithm); err != nil {
 		return err
 	}
 	return checkPublicKey(c.PublicKey)

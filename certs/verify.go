@@ -6,14 +6,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Why a client is not a known device. Verify wraps them with the particulars.
+// Why a client is not a known device. Verify wraps the first three with the
+// particulars; the others are for those that ask authorities.
 var (
 	ErrNoCertificate = errors.New("no client certificate")
 	ErrExpired       = errors.New("client certificate is not valid now") // expired, or not yet valid
 	ErrUntrusted     = errors.New("client certificate is not trusted")
+
+	ErrRevoked           = errors.New("client certificate is revoked")
+	ErrRevocationUnknown = errors.New("whether the client certificate is revoked is not known")
 )
 
 // IDFrom says which part of a device's certificate is the device's ID.
@@ -125,11 +130,19 @@ func (v *Verifier) ClientCAs() *x509.CertPool { return v.pool }
 // It is meant for every request: signatures are verified once for a chain, the
 // dates each time.
 func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) (Identity, error) {
+	id, _, err := v.VerifyPath(chain, now)
+	return id, err
+}
+
+// VerifyPath is Verify that also tells by which certificates the identity was
+// proved: the device's, any authorities between, and last the trusted authority,
+// each signed by the key of the next. Nobody may change the slice.
+func (v *Verifier) VerifyPath(chain []*x509.Certificate, now time.Time) (Identity, []*x509.Certificate, error) {
 	if len(chain) == 0 {
-		return Identity{}, ErrNoCertificate
+		return Identity{}, nil, ErrNoCertificate
 	}
 	if err := checkSize(chain); err != nil {
-		return Identity{}, fmt.Errorf("%w: %w", ErrUntrusted, err)
+		return Identity{}, nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
 	key := chainKey(chain)
 	j, ok := v.accepted.get(key)
@@ -190,19 +203,20 @@ type judgement struct {
 type dated struct {
 	Identity
 	from, until time.Time
+	path        []*x509.Certificate // the authority among them
 }
 
-func (j judgement) at(now time.Time) (Identity, error) {
+func (j judgement) at(now time.Time) (Identity, []*x509.Certificate, error) {
 	if j.err != nil {
-		return Identity{}, j.err
+		return Identity{}, nil, j.err
 	}
 	for _, d := range j.valid {
 		if !now.Before(d.from) && !now.After(d.until) {
-			return d.Identity, nil
+			return d.Identity, d.path, nil
 		}
 	}
 	d := j.valid[0]
-	return Identity{}, fmt.Errorf("%w: device %q, from %s to %s", ErrExpired, d.DeviceID, stamp(d.from), stamp(d.until))
+	return Identity{}, nil, fmt.Errorf("%w: device %q, from %s to %s", ErrExpired, d.DeviceID, stamp(d.from), stamp(d.until))
 }
 
 func (v *Verifier) judge(chain []*x509.Certificate) judgement {
@@ -250,7 +264,8 @@ func (p path) judge() (dated, error) {
 	if err != nil {
 		return dated{}, err
 	}
-	return dated{from: from, until: until, Identity: Identity{
+	whole := append(slices.Clip(p.certs), p.anchor.Certificate)
+	return dated{from: from, until: until, path: whole, Identity: Identity{
 		DeviceID:  id,
 		Authority: KeyHash(p.anchor.Certificate),
 		Serial:    Serial(leaf),

@@ -70,7 +70,8 @@ type Recorder interface {
 }
 
 // Verifier turns the certificates that a client presented into an identity, or
-// says why not: certs.ErrNoCertificate, ErrExpired, ErrUntrusted.
+// says why not: certs.ErrNoCertificate, ErrExpired, ErrUntrusted, or, with the
+// identity that was claimed, ErrRevoked and ErrRevocationUnknown.
 type Verifier interface {
 	Verify(chain []*x509.Certificate, now time.Time) (certs.Identity, error)
 }
@@ -92,6 +93,10 @@ func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Cer
 		return recognised{reason: posture.NoCertificate}, nil
 	case errors.Is(err, certs.ErrExpired):
 		return recognised{reason: posture.ExpiredCertificate}, nil
+	case errors.Is(err, certs.ErrRevoked):
+		return recognised{identity: id, reason: posture.RevokedCertificate}, nil
+	case errors.Is(err, certs.ErrRevocationUnknown):
+		return recognised{identity: id, reason: posture.RevocationUnknown}, nil
 	case err != nil:
 		return recognised{reason: posture.UnknownDevice}, nil
 	}

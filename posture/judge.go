@@ -11,6 +11,7 @@ const (
 	NoCertificate      Reason = "no_certificate"
 	UnknownDevice      Reason = "unknown_device"
 	RevokedCertificate Reason = "revoked_certificate"
+	RevocationUnknown  Reason = "revocation_unknown" // whether its authority revoked it could not be found out
 	ExpiredCertificate Reason = "expired_certificate"
 	NotManaged         Reason = "not_managed"
 	Stale              Reason = "stale"

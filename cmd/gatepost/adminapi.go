@@ -12,10 +12,12 @@ import (
 	"gatepost.dev/store"
 )
 
-// process is what the administration API tells of the process itself.
+// process is what the administration API tells of the process itself, and what
+// it counts.
 type process struct {
-	started  time.Time
-	stopping <-chan struct{}
+	started   time.Time
+	stopping  <-chan struct{}
+	askedOCSP func(result string)
 }
 
 // adminHandler wires the administration API of a generation.

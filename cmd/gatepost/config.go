@@ -146,6 +146,17 @@ type Authority struct {
 	// attribute, where management systems put the hardware's, not the serial
 	// number of the certificate). Required.
 	IDFrom string `yaml:"id_from"`
+
+	// CRL are the authority's certificate revocation lists, each the path of a
+	// file, in PEM or DER, or an http or https URL. All of them must be there and
+	// current, or no device of the authority is recognised. None: revocation is
+	// not looked up in lists.
+	CRL []string `yaml:"crl"`
+
+	// OCSP is whether the authority is asked about each certificate: off; on, to
+	// ask the responder that the certificate names; or the http or https URL of a
+	// responder. Without an answer the device is not recognised. Defaults to off.
+	OCSP string `yaml:"ocsp"`
 }
 
 // RelyingParty is one Okta organisation that may ask, by SAML or by OpenID

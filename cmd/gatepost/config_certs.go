@@ -132,12 +132,14 @@ func (k *checker) checkAuthorities(c *Config) {
 			trusted = append(trusted, certs.TrustedAuthority{Certificate: builtIn, IDFrom: certs.IDFromURI, BuiltIn: true})
 		}
 	}
+	known := map[string]string{} // where revocation is configured, by key
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)
 		ca, ok := k.checkCA(path+".certificate", a.Certificate)
 		if !ok || a.IDFrom == "" || k.faulty(path+".id_from") {
 			continue
 		}
+		k.checkRevocation(path, a, ca, builtIn, known)
 		if ca.Equal(builtIn) && a.IDFrom == idFromURI {
 			continue // it is always there; naming it changes nothing
 		}

@@ -76,7 +76,10 @@ devices:
   # Other authorities whose certificates identify a device, and by which part:
   # uri, dns, cn or serial.
   authorities: []
-  # - { certificate: mdm-ca.crt, id_from: cn }
+  # - certificate: mdm-ca.crt
+  #   id_from: cn
+  #   crl: [mdm.crl]              # revocation lists: files or http URLs
+  #   ocsp: off                   # or on, or a responder's URL
 
   # Devices that nobody owns alone, by ID: bind_owner does not apply to them.
   shared: []

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gatepost.dev/certs/revocation"
 	"gatepost.dev/posture"
 )
 
@@ -43,6 +44,9 @@ func (c *Config) setDefaults() {
 	set(&c.Signing.Keys, "keys")
 	set(&c.Devices.Authority.Certificate, "device-ca.crt")
 	set(&c.Devices.Authority.Key, "device-ca.key")
+	for i := range c.Devices.Authorities {
+		set(&c.Devices.Authorities[i].OCSP, revocation.OCSPOff)
+	}
 	if !c.written("devices.certificate_lifetime") {
 		c.Devices.CertificateLifetime = lifetimeDefault
 	}
@@ -97,7 +101,13 @@ func (c *Config) resolve(dir string) {
 	abs(&c.Devices.Authority.Certificate)
 	abs(&c.Devices.Authority.Key)
 	for i := range c.Devices.Authorities {
-		abs(&c.Devices.Authorities[i].Certificate)
+		a := &c.Devices.Authorities[i]
+		abs(&a.Certificate)
+		for j := range a.CRL {
+			if !strings.Contains(a.CRL[j], "://") {
+				abs(&a.CRL[j])
+			}
+		}
 	}
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
@@ -220,5 +230,6 @@ func (c *Config) validateDevices(f *findings) {
 		if require(f, path+".id_from", a.IDFrom, "write id_from: and one of uri, dns, cn or serial") {
 			oneOf(f, path+".id_from", a.IDFrom, idFromURI, "dns", "cn", "serial")
 		}
+		c.validateRevocation(f, path, a)
 	}
 }

@@ -21,7 +21,7 @@ type endpoint struct {
 
 // mount wires the endpoints of both hosts: on the device host, where browsers
 // prove their device, and on the issuer's, where everybody else asks.
-func (g *generation) mount(records *store.Records, verifier *certs.Verifier, options *web.Options) {
+func (g *generation) mount(records *store.Records, verifier idp.Verifier, options *web.Options) {
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
@@ -61,7 +61,7 @@ func newMux(endpoints []endpoint, proxy *certs.Proxy) *http.ServeMux {
 	return mux
 }
 
-func (g *generation) samlEndpoints(records *store.Records, verifier *certs.Verifier, pages *web.Options) []endpoint {
+func (g *generation) samlEndpoints(records *store.Records, verifier idp.Verifier, pages *web.Options) []endpoint {
 	sso := &idp.SAML{
 		EntityID:       g.config.EntityID(),
 		SSOURL:         g.config.SSOURL(),
@@ -81,7 +81,7 @@ func (g *generation) metadataEndpoints(pages *web.Options) []endpoint {
 	return []endpoint{{"GET /saml/metadata", metadata.ServeMetadata, pages}}
 }
 
-func (g *generation) authorizeEndpoints(records *store.Records, verifier *certs.Verifier, pages *web.Options) []endpoint {
+func (g *generation) authorizeEndpoints(records *store.Records, verifier idp.Verifier, pages *web.Options) []endpoint {
 	authorize := &idp.OIDC{
 		Provider:  g.provider(),
 		Clients:   g.parties,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
+	"gatepost.dev/certs/revocation"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -21,16 +22,17 @@ import (
 // names. It does not change: a reload makes a new one, and requests in hand
 // finish with the one they began with.
 type generation struct {
-	config    *Config
-	keyring   *certs.Keyring // RSA: answers by SAML, and ID tokens
-	es256     *certs.Keyring // P-256: ID tokens; nil if none is configured
-	authority *certs.Authority
-	proxy     *certs.Proxy // nil if none is configured
-	parties   *parties
-	sites     []certs.Site
-	issuer    http.Handler // serves the issuer's host
-	device    http.Handler // serves the device host
-	admin     http.Handler // serves the administration API
+	config     *Config
+	keyring    *certs.Keyring // RSA: answers by SAML, and ID tokens
+	es256      *certs.Keyring // P-256: ID tokens; nil if none is configured
+	authority  *certs.Authority
+	revocation *revocation.Verifier
+	proxy      *certs.Proxy // nil if none is configured
+	parties    *parties
+	sites      []certs.Site
+	issuer     http.Handler // serves the issuer's host
+	device     http.Handler // serves the device host
+	admin      http.Handler // serves the administration API
 }
 
 // newGeneration opens what the configuration names. former is the generation
@@ -59,6 +61,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.proxy, err = newProxy(c.Devices.Proxy); err != nil {
 		return nil, err
 	}
+	if g.revocation, err = newRevocation(c, verifier, p, options); err != nil {
+		return nil, err
+	}
 	if g.parties, err = newParties(c, records); err != nil {
 		return nil, err
 	}
@@ -68,7 +73,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
 		return nil, err
 	}
-	g.mount(records, verifier, options)
+	g.mount(records, g.revocation, options)
 	g.admin = g.adminHandler(records, p, options)
 	return g, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatepost.dev/certs/revocation"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 )
@@ -22,9 +23,10 @@ type ops struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	ocsp     *prometheus.CounterVec
 }
 
-func newOps(records *store.Records) *ops {
+func newOps(records *store.Records, lists func() []revocation.Status) *ops {
 	o := &ops{
 		records:  records,
 		registry: prometheus.NewRegistry(),
@@ -35,8 +37,11 @@ func newOps(records *store.Records) *ops {
 			Name: "gatepost_request_duration_seconds", Help: "Time from a request to its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}, []string{"route"}),
+		ocsp: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatepost_ocsp_questions_total", Help: "Questions to authorities by OCSP, by what came of them.",
+		}, []string{"result"}),
 	}
-	o.registry.MustRegister(o.requests, o.duration, collectors.NewGoCollector(),
+	o.registry.MustRegister(o.requests, o.duration, o.ocsp, newListCollector(lists), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return o
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -96,7 +95,7 @@ type server struct {
 	ops     *ops
 	sites   *certs.Sites
 	web     *web.Options
-	current atomic.Pointer[generation]
+	current generations
 	process process
 
 	public, opsListener, socket net.Listener
@@ -112,13 +111,13 @@ type server struct {
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
 	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
-	s.process = process{started: o.now(), stopping: s.background.Done()}
+	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP}
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{})
 	if err != nil {
 		return nil, err
 	}
 	s.kv, s.records = kv, store.New(kv)
-	s.ops = newOps(s.records)
+	s.ops = newOps(s.records, s.current.lists)
 	s.web = &web.Options{Log: o.log, Now: o.now, Count: s.ops.count}
 	defer func() {
 		if err != nil {
@@ -139,7 +138,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	if s.sites, err = certs.NewSites(g.sites); err != nil {
 		return nil, err
 	}
-	s.current.Store(g)
+	s.current.adopt(ctx, s.background, g)
 
 	if err := s.listen(c); err != nil {
 		return nil, err
@@ -248,7 +247,7 @@ func (s *server) tryReload(ctx context.Context) error {
 	if err := s.sites.Replace(g.sites); err != nil {
 		return err
 	}
-	s.current.Store(g)
+	s.current.adopt(ctx, s.background, g)
 	return nil
 }
 
@@ -287,6 +286,7 @@ func (s *server) stop() error {
 		}
 	}
 	<-s.swept
+	s.current.watching.Wait()
 	s.closeListeners()
 	return errors.Join(append(faults, s.kv.Close())...)
 }
