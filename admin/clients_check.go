@@ -6,16 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"gatepost.dev/idp/oidc"
 	"gatepost.dev/posture"
 )
-
-// clientIDPattern is RFC 6749 appendix A.1 without the space, which nobody
-// sees.
-var clientIDPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
 
 // check fills in what was not said, and gives every fault of what was.
 func (h *Clients) check(c *NewOIDCClient) error {
@@ -28,8 +23,8 @@ func (h *Clients) check(c *NewOIDCClient) error {
 	c.BindOwner = cmp.Or(c.BindOwner, posture.BindOff)
 
 	faults := checkAnswers(c.Name, c.Policy, c.OnUnmanaged, c.OnNoncompliant, c.BindOwner, h.HasPolicy)
-	if !clientIDPattern.MatchString(c.ClientID) {
-		faults = append(faults, fmt.Errorf("client_id: %.80q is no client ID: 1 to 255 printable ASCII characters without a space", c.ClientID))
+	if err := oidc.CheckClientID(c.ClientID); err != nil {
+		faults = append(faults, fmt.Errorf("client_id: %w", err))
 	}
 	faults = append(faults, checkRedirectURIs(c.RedirectURIs)...)
 	faults = append(faults, c.checkProof()...)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"gatepost.dev/idp/oidc"
@@ -61,9 +60,6 @@ func (c *Config) Provider() *oidc.Provider {
 // exampleRedirectURI is Okta's.
 const exampleRedirectURI = "https://acme.okta.com/oauth2/v1/authorize/callback"
 
-// clientIDForm is RFC 6749 appendix A.1 without the space, which is hard to see.
-var clientIDForm = regexp.MustCompile(`^[!-~]{1,255}$`)
-
 // setDefaults fills in what is not written.
 func (o *OIDC) setDefaults(issWritten bool) {
 	if !issWritten {
@@ -95,7 +91,7 @@ func (rp *RelyingParty) validateOIDC(f *findings, party string) (named bool) {
 	}
 	o := &rp.OIDC
 	if named = require(f, path+".client_id", o.ClientID, "write client_id: and what the client calls itself, such as okta"); named {
-		if !clientIDForm.MatchString(o.ClientID) {
+		if oidc.CheckClientID(o.ClientID) != nil {
 			f.add(path+".client_id", quote(o.ClientID)+" is no client ID", "write at most 255 printable ASCII characters, without a space")
 		}
 	}

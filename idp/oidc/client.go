@@ -69,6 +69,17 @@ func NewSecret() string {
 // HashSecret is what is kept of a client secret.
 func HashSecret(secret string) [32]byte { return sha256.Sum256([]byte(secret)) }
 
+const maxClientID = 255
+
+// CheckClientID says why an ID cannot be registered, or nil. It is what RFC 6749
+// appendix A.1 allows, without the space, which nobody sees.
+func CheckClientID(id string) error {
+	if id == "" || len(id) > maxClientID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return fmt.Errorf("%.80q is no client ID: 1 to %d printable ASCII characters without a space", id, maxClientID)
+	}
+	return nil
+}
+
 const maxRedirectURI = 2 << 10
 
 // CheckRedirectURI says why a URI cannot be registered, or nil. It must be
