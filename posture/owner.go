@@ -34,7 +34,7 @@ func (b *OwnerBinding) UnmarshalJSON(data []byte) error {
 // v, unless somebody else owns the device or nobody is known to. Case does not
 // tell users apart, in ASCII. A word that is none binds as BindEnforce does.
 func BindOwner(v Verdict, d *Device, subject string, binding OwnerBinding) Verdict {
-	if !v.Managed || (subject != "" && sameUser(d.Owner, subject)) {
+	if !v.Managed || (subject != "" && FoldUser(d.Owner) == FoldUser(subject)) {
 		return v
 	}
 	switch binding {
@@ -47,23 +47,15 @@ func BindOwner(v Verdict, d *Device, subject string, binding OwnerBinding) Verdi
 	return Verdict{Reason: OwnerMismatch}
 }
 
-// sameUser compares without regard to case, in ASCII only: Unicode folding would
-// make one of letters that only look alike.
-func sameUser(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
+// FoldUser is the name under which a user is the same whatever the case it was
+// written in. It folds ASCII only: Unicode folding would make one of letters that
+// only look alike.
+func FoldUser(name string) string {
+	folded := []byte(name)
+	for i, c := range folded {
+		if 'A' <= c && c <= 'Z' {
+			folded[i] = c + 'a' - 'A'
 		}
 	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
+	return string(folded)
 }

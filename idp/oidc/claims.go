@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"gatepost.dev/contract"
+	"gatepost.dev/posture"
 )
 
 // DeviceContext is the claim device_context (Okta device posture data contract).
@@ -36,16 +37,11 @@ func SubjectOf(user string) string {
 	if user == "" {
 		return ""
 	}
-	lower := []byte(user)
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
+	folded := posture.FoldUser(user)
+	if isPlain(folded) && !isHashedSubject(folded) {
+		return folded
 	}
-	if sub := string(lower); isPlain(sub) && !isHashedSubject(sub) {
-		return sub
-	}
-	sum := sha256.Sum256(lower)
+	sum := sha256.Sum256([]byte(folded))
 	return hashedSubject + hex.EncodeToString(sum[:])
 }
 
