@@ -133,6 +133,20 @@ func TestOIDCAssertsUnmanagedWhenToldTo(t *testing.T) {
 	}
 }
 
+// TestOIDCAssertsAnothersDevice: an owner that does not match is a verdict like
+// others, which on_unmanaged has asserted instead of refused.
+func TestOIDCAssertsAnothersDevice(t *testing.T) {
+	t.Parallel()
+	w, client := newOIDCWorld(t, func(w *world) { w.party.AssertUnmanaged, w.party.BindOwner = true, posture.BindEnforce })
+	tok := w.tokens(w.redeem(w.code(client, "login_hint", user)))
+	if want := map[string]any{"managed": false, "compliant": false, "externalId": "mac-1"}; !reflect.DeepEqual(tok.claims["device_context"], want) {
+		t.Errorf("device_context is %v, want %v", tok.claims["device_context"], want)
+	}
+	if d := w.lastDecision(); d.Managed || d.Compliant || d.Reason != posture.OwnerMismatch || d.Subject != user {
+		t.Errorf("decision %+v", d)
+	}
+}
+
 // TestOIDCPagesForTheUserAlone is every request whose sender cannot be told.
 func TestOIDCPagesForTheUserAlone(t *testing.T) {
 	t.Parallel()
