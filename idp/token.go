@@ -33,7 +33,7 @@ type Token struct {
 	Provider *oidc.Provider
 	Clients  Clients
 	Grants   GrantUpdater
-	Claims   Claimer                       // of client assertions
+	Claimer  Claimer                       // of client assertions
 	Signer   func(alg string) *oidc.Signer // what signs now; nil: there is no such key
 	Now      func() time.Time
 }
@@ -96,7 +96,7 @@ func (t *Token) authenticate(ctx context.Context, request *oidc.TokenRequest) (*
 	rp, err := t.Clients.ByClientID(ctx, request.ClientID())
 	switch {
 	case errors.Is(err, posture.ErrNoRelyingParty):
-		return nil, unauthenticated("unknown_client", err)
+		return nil, oidc.Unauthenticated("unknown_client", err)
 	case err != nil:
 		return nil, unavailable(fmt.Errorf("look up client: %w", err))
 	}
@@ -105,20 +105,14 @@ func (t *Token) authenticate(ctx context.Context, request *oidc.TokenRequest) (*
 	if err != nil || assertion == nil {
 		return rp, err
 	}
-	err = t.Claims.Claim(ctx, posture.Claim{RelyingParty: rp.Name, RequestID: "client_assertion " + assertion.JTI, Until: assertion.Until})
+	err = t.Claimer.Claim(ctx, posture.Claim{RelyingParty: rp.Name, RequestID: "client_assertion " + assertion.JTI, Until: assertion.Until})
 	switch {
 	case errors.Is(err, posture.ErrReplayed):
-		return nil, unauthenticated("replayed_assertion", err)
+		return nil, oidc.Unauthenticated("replayed_assertion", err)
 	case err != nil:
 		return nil, unavailable(fmt.Errorf("claim client assertion: %w", err))
 	}
 	return rp, nil
-}
-
-// unauthenticated is told in the same words whatever the reason, so that nobody
-// learns which clients there are.
-func unauthenticated(reason string, err error) *oidc.Error {
-	return &oidc.Error{Code: oidc.InvalidClient, Description: "client authentication failed", Reason: reason, Err: err}
 }
 
 // redeem uses the code up and signs what was granted. The signature is all that

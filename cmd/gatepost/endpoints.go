@@ -101,7 +101,7 @@ func (g *generation) authorizeEndpoints(records *store.Records, verifier idp.Ver
 func (g *generation) tokenEndpoints(records *store.Records, options *web.Options) []endpoint {
 	configuration := &idp.Configuration{Provider: g.provider(), MaxAge: certs.PublishFor}
 	keySet := &idp.KeySet{Keys: g.publicKeys, MaxAge: certs.PublishFor}
-	token := &idp.Token{Provider: g.provider(), Clients: g.parties, Grants: records, Claims: records, Signer: g.signer, Now: options.Now}
+	token := &idp.Token{Provider: g.provider(), Clients: g.parties, Grants: records, Claimer: records, Signer: g.signer, Now: options.Now}
 	userInfo := &idp.UserInfo{Clients: g.parties, Grants: records, Now: options.Now}
 
 	forms, bearers := *options, *options

@@ -29,12 +29,12 @@ type AssertionClaim struct {
 // section 3).
 func (t *TokenRequest) verifyAssertion(c *Client, p *Provider, now time.Time) (*AssertionClaim, error) {
 	if t.assertionType != jwtBearer {
-		return nil, unauthenticated("assertion_kind", nil)
+		return nil, Unauthenticated("assertion_kind", nil)
 	}
 	v := verifier{algs: assertionAlgs, keys: c.Keys, types: assertionTypes}
 	claim, fault := v.openAssertion(t.assertion, c, p, now)
 	if fault != nil {
-		return nil, unauthenticated("assertion_"+fault.Reason, fault.Err)
+		return nil, Unauthenticated("assertion_"+fault.Reason, fault.Err)
 	}
 	return claim, nil
 }

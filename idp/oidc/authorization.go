@@ -231,7 +231,7 @@ func (a *Authorization) readClasses(values parameters) error {
 	classes, wanted := list(values["acr_values"]), a.Claims.IDToken["acr"]
 	if len(classes) > 0 && !slices.Contains(classes, contract.DevicePosture) ||
 		wanted.Essential && len(wanted.Values) > 0 && !slices.Contains(wanted.Values, contract.DevicePosture) {
-		return refuse(UnmetAuthenticationRequirement, "acr", "only "+contract.DevicePosture+" can be met")
+		return refuse(UnmetAuthenticationRequirements, "acr", "only "+contract.DevicePosture+" can be met")
 	}
 	return nil
 }

@@ -38,19 +38,19 @@ func (e *Error) Unwrap() error { return e.Err }
 // Error codes (RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, OpenID
 // Connect core 3.1.2.6, OpenID Connect Core Error Code UNMET_AUTHENTICATION_REQUIREMENTS).
 const (
-	InvalidRequest                 = "invalid_request"
-	AccessDenied                   = "access_denied"
-	UnsupportedResponseType        = "unsupported_response_type"
-	InvalidScope                   = "invalid_scope"
-	LoginRequired                  = "login_required"
-	InvalidRequestObject           = "invalid_request_object"
-	RequestURINotSupported         = "request_uri_not_supported"
-	RegistrationNotSupported       = "registration_not_supported"
-	UnmetAuthenticationRequirement = "unmet_authentication_requirements"
-	InvalidClient                  = "invalid_client"
-	InvalidGrant                   = "invalid_grant"
-	UnsupportedGrantType           = "unsupported_grant_type"
-	InvalidToken                   = "invalid_token"
+	InvalidRequest                  = "invalid_request"
+	AccessDenied                    = "access_denied"
+	UnsupportedResponseType         = "unsupported_response_type"
+	InvalidScope                    = "invalid_scope"
+	LoginRequired                   = "login_required"
+	InvalidRequestObject            = "invalid_request_object"
+	RequestURINotSupported          = "request_uri_not_supported"
+	RegistrationNotSupported        = "registration_not_supported"
+	UnmetAuthenticationRequirements = "unmet_authentication_requirements"
+	InvalidClient                   = "invalid_client"
+	InvalidGrant                    = "invalid_grant"
+	UnsupportedGrantType            = "unsupported_grant_type"
+	InvalidToken                    = "invalid_token"
 )
 
 // bad makes a BadRequest.

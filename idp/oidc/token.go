@@ -111,11 +111,11 @@ func (t *TokenRequest) ClientID() string { return t.clientID }
 func (t *TokenRequest) Authenticate(c *Client, p *Provider, now time.Time) (*AssertionClaim, error) {
 	switch {
 	case t.clientID == "" || t.clientID != c.ID:
-		return nil, unauthenticated("client_mismatch", nil)
+		return nil, Unauthenticated("client_mismatch", nil)
 	case t.assertion != "":
 		return t.verifyAssertion(c, p, now)
 	case t.secret == "":
-		return nil, unauthenticated("client_unauthenticated", nil)
+		return nil, Unauthenticated("client_unauthenticated", nil)
 	}
 	hash, match := HashSecret(t.secret), 0
 	for _, s := range c.Secrets {
@@ -124,7 +124,7 @@ func (t *TokenRequest) Authenticate(c *Client, p *Provider, now time.Time) (*Ass
 		}
 	}
 	if match != 1 {
-		return nil, unauthenticated("client_secret", nil)
+		return nil, Unauthenticated("client_secret", nil)
 	}
 	return nil, nil
 }
@@ -133,7 +133,8 @@ func (s *Secret) expired(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }
 
-// unauthenticated says the same whatever failed.
-func unauthenticated(reason string, err error) *Error {
+// Unauthenticated is told in the same words whatever failed, so that nobody
+// learns which clients there are.
+func Unauthenticated(reason string, err error) *Error {
 	return &Error{Code: InvalidClient, Description: "client authentication failed", Reason: reason, Err: err}
 }
