@@ -103,7 +103,7 @@ func good() *Posture {
 	return &Posture{
 		Device: Device{ID: "d1", Vendor: "Apple", Model: "Mac15,3", OS: "macOS", OSVersion: "15.5"},
 		Facts: []Fact{{FactManaged, "true"}, {FactCompliant, "false"}, {"DiskEncrypted", "true"},
-			{"FirewallOn", "true"}, {"SerialNumber", "C02XXXX"}},
+			{"FirewallOn", "true"}, {"SerialNumber", "C02AB12CD"}},
 		Attestations: []Attestation{{"tpm", strings.Repeat("QUJD", 100)}},
 	}
 }

@@ -224,8 +224,8 @@ func testRefused(t *testing.T, kv store.KV) {
 func testOwnership(t *testing.T, kv store.KV) {
 	value := []byte("value")
 	commit(t, kv, store.Op{Kind: store.Put, Key: "k", Value: value})
-	copy(value, "XXXXX")
-	copy(get(t, kv, "k").Value, "YYYYY")
+	copy(value, "spoil")
+	copy(get(t, kv, "k").Value, "waste")
 	entries, err := kv.Scan(t.Context(), "k", "", 1)
 	if err != nil || len(entries) != 1 || string(entries[0].Value) != "value" {
 		t.Fatalf("scan: %+v, %v", entries, err)
