@@ -107,6 +107,7 @@ type Accepted struct {
 // Problem is an answer that is no success: application/problem+json (RFC 9457)
 // with what an agent decides by.
 type Problem struct {
+	Type      string `json:"type"` // about:blank: the title is the status's name
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
 	Detail    string `json:"detail"`
@@ -128,6 +129,7 @@ type Code string
 
 // The codes. What has none is answered by its status alone.
 const (
+	CodeJSON        Code = "json_invalid"        // 400
 	CodeToken       Code = "token_invalid"       // 401: unknown, used, expired or revoked: which, nobody is told
 	CodeTokenDevice Code = "token_other_device"  // 403: made for another serial
 	CodeRetired     Code = "device_retired"      // 403: this hardware was taken out of service
@@ -136,9 +138,18 @@ const (
 	CodeCertificate Code = "certificate_refused" // 401: none, expired, revoked, or not one of an enrolled device
 	CodeSuspected   Code = "clone_suspected"     // 403: an administrator decides
 	CodeSequence    Code = "sequence"            // 409: it did not grow
-	CodeReport      Code = "report_invalid"      // 422: Detail says what of it
+	CodeInvalid     Code = "request_invalid"     // 422: Detail says what of it
 	CodeTooOften    Code = "too_often"           // 429, with Retry-After
 )
+
+// Known tells whether the code is one of agentapi's.
+func (c Code) Known() bool {
+	switch c {
+	case CodeJSON, CodeToken, CodeTokenDevice, CodeRetired, CodeKeyInUse, CodeBadKey, CodeCertificate, CodeSuspected, CodeSequence, CodeInvalid, CodeTooOften:
+		return true
+	}
+	return false
+}
 
 // Hash names the bytes of a report: their SHA-256 in lower-case hexadecimal.
 func Hash(body []byte) string {
