@@ -24,22 +24,33 @@ const maxDepth = 32
 //
 // Errors are such that Handle answers 415 (not application/json), 413 or 400.
 func ReadJSON(r *http.Request, into any) error {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return &Error{Status: http.StatusUnsupportedMediaType, Reason: "content_type",
-			Public: "The Content-Type must be application/json.", Err: err}
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, DefaultMaxBody+1))
+	body, err := ReadJSONBody(r, DefaultMaxBody)
 	if err != nil {
-		return fmt.Errorf("read body: %w", err)
-	}
-	if len(body) > DefaultMaxBody {
-		return &http.MaxBytesError{Limit: DefaultMaxBody}
+		return err
 	}
 	if err := decodeStrict(body, into); err != nil {
 		return &Error{Status: http.StatusBadRequest, Reason: "json_invalid", Public: "The JSON is not valid: " + err.Error() + ".", Err: err}
 	}
 	return nil
+}
+
+// ReadJSONBody is the body of r, at most limit bytes of what claims to be JSON,
+// for those who decode it themselves. Errors are such that Handle answers 415
+// (not application/json) or 413.
+func ReadJSONBody(r *http.Request, limit int) ([]byte, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return nil, &Error{Status: http.StatusUnsupportedMediaType, Reason: "content_type",
+			Public: "The Content-Type must be application/json.", Err: err}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	if len(body) > limit {
+		return nil, &http.MaxBytesError{Limit: int64(limit)}
+	}
+	return body, nil
 }
 
 func decodeStrict(body []byte, into any) error {
@@ -166,13 +177,20 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return writeJSON(w, status, "application/json", v)
 }
 
+// WriteProblem answers with v as application/problem+json, for those whose
+// problems have members of their own. Nothing was written when it cannot be
+// encoded.
+func WriteProblem(w http.ResponseWriter, status int, v any) error {
+	return writeJSON(w, status, "application/problem+json", v)
+}
+
 // Problem answers with e as application/problem+json (RFC 9457): type
 // "about:blank", so the title is the status's name, with the request's reference
 // as the extension member "reference".
 func Problem(w http.ResponseWriter, _ *http.Request, e *Error, reference string) {
 	// Strings and a number always encode, and nobody is left to tell of a
 	// failed write.
-	_ = writeJSON(w, e.Status, "application/problem+json", struct {
+	_ = WriteProblem(w, e.Status, struct {
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
