@@ -13,6 +13,7 @@ const (
 	RevokedCertificate Reason = "revoked_certificate"
 	RevocationUnknown  Reason = "revocation_unknown" // whether its authority revoked it could not be found out
 	ExpiredCertificate Reason = "expired_certificate"
+	CloneSuspected     Reason = "clone_suspected" // there may be two of the device
 	NotManaged         Reason = "not_managed"
 	Stale              Reason = "stale"
 	OwnerMismatch      Reason = "owner_mismatch"
@@ -60,13 +61,16 @@ type Verdict struct {
 
 // Judge gives the policy's verdict on d at now.
 //
-// Managed: not retired, and what trusted sources say is fresh and unanimous:
+// Managed: not retired, not suspected to be two, and what trusted sources say is fresh and unanimous:
 // conflicting, stale or missing words are not managed. Compliant: every rule
 // holds, or, in a policy without rules, fresh and unanimous trusted sources say
 // so.
 func Judge(d *Device, p *Policy, now time.Time) Verdict {
 	if d.Retired() {
 		return Verdict{Reason: RevokedCertificate}
+	}
+	if d.Suspected != nil {
+		return Verdict{Reason: CloneSuspected}
 	}
 	maxAge := p.ManagedMaxAge
 	if maxAge == 0 {
@@ -115,7 +119,7 @@ func (d *Device) say(name string, maxAge time.Duration, now time.Time) saying {
 			continue
 		}
 		switch {
-		case !f.Fresh(maxAge, now):
+		case !d.fresh(f, maxAge, now):
 			sum = max(sum, saysStale)
 		case f.Value != "true":
 			return saysFalse
@@ -124,6 +128,17 @@ func (d *Device) say(name string, maxAge time.Duration, now time.Time) saying {
 		}
 	}
 	return sum
+}
+
+// fresh is Fact.Fresh, but for what an enrolment says: that goes for as long as
+// the agent that enrolled reports, so it is as old as its last report.
+func (d *Device) fresh(f *Fact, maxAge time.Duration, now time.Time) bool {
+	if f.Source.Kind == Enrollment && d.Agent != nil && d.Agent.ReceivedAt.After(f.ObservedAt) {
+		said := *f
+		said.ObservedAt = d.Agent.ReceivedAt
+		f = &said
+	}
+	return f.Fresh(maxAge, now)
 }
 
 // maxAhead is how far ahead of our clock an observation may lie before it is

@@ -28,6 +28,8 @@ var (
 	ErrExists         = errors.New("already exists")
 	ErrReplayed       = errors.New("request was answered before")
 	ErrNoGrant        = errors.New("no such grant")
+	ErrNoToken        = errors.New("no such token")
+	ErrSuspected      = errors.New("there may be two of this device; an administrator decides")
 )
 
 // SourceKind is what sort of speaker a Source is; it decides what may be
@@ -38,6 +40,7 @@ type SourceKind string
 const (
 	Connector     SourceKind = "connector"     // pulled from a management system
 	Administrator SourceKind = "administrator" // said by an administrator
+	Enrollment    SourceKind = "enrollment"    // an administrator let the device enrol as managed
 	Import        SourceKind = "import"        // a file that an administrator imported
 	Agent         SourceKind = "agent"         // reported by the device itself
 )
@@ -45,7 +48,7 @@ const (
 // MaySayManaged tells whether a source of this kind can make a device managed.
 // A device can never do so for itself.
 func (k SourceKind) MaySayManaged() bool {
-	return k == Connector || k == Administrator || k == Import
+	return k == Connector || k == Administrator || k == Enrollment || k == Import
 }
 
 // Source is who says a fact.
@@ -85,6 +88,11 @@ type Device struct {
 	UpdatedAt    time.Time     `json:"updated_at"`
 	RetiredAt    time.Time     `json:"retired_at,omitzero"`
 	RetireReason string        `json:"retire_reason,omitempty"`
+
+	Enrolled  *Enrolled   `json:"enrolled,omitempty"`  // nil: no agent ever did
+	Contest   *Enrolled   `json:"contest,omitempty"`   // a second agent that enrolled as this device; its certificate is held. nil: none
+	Agent     *AgentState `json:"agent,omitempty"`     // nil: no agent has reported
+	Suspected *Suspicion  `json:"suspected,omitempty"` // nil: nothing is
 }
 
 // Retired tells whether the device was taken out of service. A retired device
@@ -102,6 +110,28 @@ type Certificate struct {
 	NotAfter     time.Time `json:"not_after"`
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
+	Agent        bool      `json:"agent,omitempty"` // issued to the device's agent, which keeps its key
+	Held         bool      `json:"held,omitempty"`  // counts for nothing until an administrator releases the device
+}
+
+// Live tells whether the certificate can prove a device at now.
+func (c *Certificate) Live(now time.Time) bool {
+	return !c.Revoked() && !c.Held && now.Before(c.NotAfter)
+}
+
+// Disproves tells why the certificate does not prove that whoever has the key is
+// the device: the inventory knows another device or key for it, or it was
+// revoked, or is held. Empty: it proves it.
+func (c *Certificate) Disproves(deviceID, keyHash string) Reason {
+	switch {
+	case c.DeviceID != deviceID || c.KeyHash != keyHash:
+		return UnknownDevice
+	case c.Revoked():
+		return RevokedCertificate
+	case c.Held:
+		return CloneSuspected
+	}
+	return ""
 }
 
 // Revoked tells whether the certificate was revoked.

@@ -3,6 +3,7 @@ package posture
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,24 +24,33 @@ type Report struct {
 // Apply writes what source said at observedAt into the device. Facts that the
 // source may not say are dropped and returned by name, sorted. A retired device
 // takes facts as any other; they do not bring it back.
+//
+// A device's own word of its system counts, that of its hardware only where
+// nobody else's is known, and that of its owner never.
 func (d *Device) Apply(r *Report, source Source, observedAt time.Time) (dropped []string) {
 	if d.ID == "" {
 		d.ID, d.CreatedAt = r.DeviceID, observedAt
 	}
 	d.UpdatedAt = observedAt
+	trusted := source.Kind.MaySayManaged()
 	for _, f := range []struct {
-		to   *string
-		from string
+		to    *string
+		from  string
+		taken bool
 	}{
-		{&d.Serial, r.Serial}, {&d.Vendor, r.Vendor}, {&d.Model, r.Model},
-		{&d.OS, r.OS}, {&d.OSVersion, r.OSVersion}, {&d.Owner, r.Owner},
+		{&d.Serial, r.Serial, trusted || d.Serial == ""},
+		{&d.Vendor, r.Vendor, trusted || d.Vendor == ""},
+		{&d.Model, r.Model, trusted || d.Model == ""},
+		{&d.OS, r.OS, true},
+		{&d.OSVersion, r.OSVersion, true},
+		{&d.Owner, r.Owner, trusted},
 	} {
-		if f.from != "" {
+		if f.from != "" && f.taken {
 			*f.to = f.from
 		}
 	}
 	for name, value := range r.Facts {
-		if (name == FactManaged || name == FactCompliant) && !source.Kind.MaySayManaged() {
+		if (strings.EqualFold(name, FactManaged) || strings.EqualFold(name, FactCompliant)) && !trusted {
 			dropped = append(dropped, name)
 			continue
 		}
@@ -63,6 +73,15 @@ func (d *Device) setFact(f Fact) {
 	} else {
 		d.Facts = slices.Insert(d.Facts, i, f)
 	}
+}
+
+// Forget drops the facts of the source that the report does not name: a report
+// that says all that its source knows leaves nothing else of it.
+func (d *Device) Forget(source Source, r *Report) {
+	d.Facts = slices.DeleteFunc(d.Facts, func(f Fact) bool {
+		_, said := r.Facts[f.Name]
+		return f.Source == source && !said
+	})
 }
 
 // Unlist records that a source which named the device before no longer does: if
