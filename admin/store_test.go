@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,9 +108,10 @@ func TestOneImportAtATime(t *testing.T) {
 	t.Parallel()
 	client, _ := newStored(t)
 	file, body := io.Pipe()
-	begun, done := make(chan bool, 2), make(chan error)
+	begun, done := make(chan bool), make(chan error)
+	begin := sync.OnceFunc(func() { close(begun) })
 	go func() {
-		_, err := client.Import(t.Context(), file, ImportOptions{Format: devices.CSV}, func(devices.Event) { begun <- true })
+		_, err := client.Import(t.Context(), file, ImportOptions{Format: devices.CSV}, func(devices.Event) { begin() })
 		done <- err
 	}()
 	if _, err := io.WriteString(body, "id\n"+rows(0, 1000)); err != nil {

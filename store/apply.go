@@ -78,12 +78,16 @@ func (a *applier) apply(ctx context.Context, chunk *Entry) (counted Result, err 
 	err = retry(ctx, func() error {
 		counted = Result{}
 		ops := []Op{{Kind: Check, Key: importKey, Rev: a.rev}, {Kind: Delete, Key: chunk.Key, Rev: chunk.Rev}}
+		taken := make(map[string]bool, len(rows)) // IDs that rows of this chunk are about
 		for i := range rows {
-			op, err := a.applyRow(ctx, &rows[i], &counted)
+			taken[rows[i].DeviceID] = true
+		}
+		for i := range rows {
+			row, err := a.applyRow(ctx, &rows[i], taken, &counted)
 			if err != nil {
 				return err
 			}
-			ops = append(ops, op)
+			ops = append(ops, row...)
 		}
 		err := a.r.kv.Commit(ctx, ops...)
 		if !errors.Is(err, ErrConflict) {
@@ -110,23 +114,68 @@ func (a *applier) still(ctx context.Context, key string, rev uint64) bool {
 	return err != nil && !errors.Is(err, ErrNoKey) || err == nil && e.Rev == rev
 }
 
-func (a *applier) applyRow(ctx context.Context, row *posture.Report, counted *Result) (Op, error) {
-	d, rev, err := a.r.device(ctx, row.DeviceID)
-	if err != nil && !errors.Is(err, posture.ErrNoDevice) {
-		return Op{}, err
+// applyRow are the operations that write the row into its device.
+func (a *applier) applyRow(ctx context.Context, row *posture.Report, taken map[string]bool, counted *Result) ([]Op, error) {
+	d, rev, err := a.deviceOf(ctx, row, taken)
+	if err != nil {
+		return nil, err
 	}
 	before := d
 	before.Facts = slices.Clone(d.Facts) // Apply changes them in place
 	d.Apply(row, a.record.Source, a.record.At)
+	serial, err := a.r.indexedSerial(ctx, &before)
+	if err != nil {
+		return nil, err
+	}
 	switch {
-	case err != nil:
+	case rev == Absent:
 		counted.Created++
 	case sameButTimes(&before, &d):
 		counted.Unchanged++
 	default:
 		counted.Updated++
 	}
-	return putRecord(deviceKey(row.DeviceID), &d, rev)
+	return putDevice(&d, rev, serial)
+}
+
+// deviceOf is the device that the row is about: the one of its ID, else the one
+// that enrolled by itself and has the row's serial number, else a new one.
+func (a *applier) deviceOf(ctx context.Context, row *posture.Report, taken map[string]bool) (d posture.Device, rev uint64, err error) {
+	d, rev, err = a.r.device(ctx, row.DeviceID)
+	if !errors.Is(err, posture.ErrNoDevice) {
+		return d, rev, err
+	}
+	same, err := a.r.DevicesBySerial(ctx, row.Serial)
+	if err != nil || len(same) != 1 {
+		return d, Absent, err
+	}
+	known := &same[0]
+	if known.Enrolled == nil || known.Retired() || taken[known.ID] || a.named(known) || !posture.SameVendor(known.Vendor, row.Vendor) {
+		return d, Absent, nil
+	}
+	taken[known.ID] = true
+	return a.r.device(ctx, known.ID)
+}
+
+// named tells whether a row of this import was about the device.
+func (a *applier) named(d *posture.Device) bool {
+	return slices.ContainsFunc(d.Facts, func(f posture.Fact) bool {
+		return f.Source == a.record.Source && f.ObservedAt.Equal(a.record.At)
+	})
+}
+
+// indexedSerial is the device's serial number, if it can be found by that: a
+// record from before there was an index cannot.
+func (r *Records) indexedSerial(ctx context.Context, d *posture.Device) (string, error) {
+	folded, ok := posture.FoldSerial(d.Serial)
+	if !ok {
+		return d.Serial, nil
+	}
+	_, err := r.kv.Get(ctx, serialsOf(folded)+d.ID)
+	if errors.Is(err, ErrNoKey) {
+		return "", nil
+	}
+	return d.Serial, err
 }
 
 // sameButTimes tells whether two states of a device say the same, whenever they

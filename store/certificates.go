@@ -59,15 +59,7 @@ func (r *Records) eachCertificate(ctx context.Context, deviceID string, do func(
 // if the certificate that has it is expired or revoked; and so must authority
 // and serial be (posture.ErrExists).
 func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) error {
-	for _, part := range []struct{ what, hex string }{
-		{"authority", c.Authority}, {"serial", c.Serial}, {"key hash", c.KeyHash},
-	} {
-		if part.hex == "" || len(part.hex) > maxName/2 || strings.Trim(part.hex, "0123456789abcdef") != "" {
-			return fmt.Errorf("%s %q of a certificate is not lower-case hex", part.what, part.hex)
-		}
-	}
-	name := c.Authority + "/" + c.Serial
-	put, err := putRecord(certificateKey(c.Authority, c.Serial), c, Absent)
+	certificate, err := newCertificate(c)
 	if err != nil {
 		return err
 	}
@@ -79,20 +71,28 @@ func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) err
 		if d.Retired() {
 			return fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
 		}
-		err = r.kv.Commit(ctx,
-			Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev},
-			Op{Kind: Put, Key: keyHashKey(c.KeyHash), Value: []byte(name), Rev: Absent},
-			Op{Kind: Put, Key: certificatesOf(d.ID) + name, Rev: Any},
-			put)
+		err = r.kv.Commit(ctx, append(certificate, Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev})...)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 		if _, known := r.kv.Get(ctx, keyHashKey(c.KeyHash)); known == nil {
 			return fmt.Errorf("key %q: %w", c.KeyHash, posture.ErrKeyInUse)
 		}
-		if _, known := r.kv.Get(ctx, put.Key); known == nil {
-			return fmt.Errorf("certificate %q: %w", name, posture.ErrExists)
+		if _, known := r.kv.Get(ctx, certificateKey(c.Authority, c.Serial)); known == nil {
+			return fmt.Errorf("certificate %q: %w", c.Authority+"/"+c.Serial, posture.ErrExists)
 		}
 		return err // the device changed
 	})
+}
+
+// checkCertificate refuses what cannot stand in keys.
+func checkCertificate(c *posture.Certificate) error {
+	for _, part := range []struct{ what, hex string }{
+		{"authority", c.Authority}, {"serial", c.Serial}, {"key hash", c.KeyHash},
+	} {
+		if part.hex == "" || len(part.hex) > maxName/2 || strings.Trim(part.hex, "0123456789abcdef") != "" {
+			return fmt.Errorf("%s %q of a certificate is not lower-case hex", part.what, part.hex)
+		}
+	}
+	return nil
 }

@@ -40,22 +40,74 @@ func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *po
 		if err != nil && !errors.Is(err, posture.ErrNoDevice) {
 			return err
 		}
+		serial := d.Serial
 		if err := change(&d, err == nil); err != nil {
 			return err
 		}
 		if d.ID != id {
 			return fmt.Errorf("update of device %q makes it %q", id, d.ID)
 		}
-		op, err := putRecord(deviceKey(id), d, rev)
+		ops, err := putDevice(&d, rev, serial)
 		if err != nil {
 			return err
 		}
-		return r.kv.Commit(ctx, op)
+		return r.kv.Commit(ctx, ops...)
 	})
 	if err != nil {
 		return posture.Device{}, err
 	}
 	return d, nil
+}
+
+// opsOfDevice is how many operations putDevice gives at most.
+const opsOfDevice = 3
+
+// putDevice are the operations that write the device, whose serial number was
+// before, and keep it findable by its serial number.
+func putDevice(d *posture.Device, rev uint64, before string) ([]Op, error) {
+	put, err := putRecord(deviceKey(d.ID), d, rev)
+	if err != nil {
+		return nil, err
+	}
+	ops := []Op{put}
+	was, wasIndexed := posture.FoldSerial(before)
+	is, isIndexed := posture.FoldSerial(d.Serial)
+	if wasIndexed && was != is {
+		ops = append(ops, Op{Kind: Delete, Key: serialsOf(was) + d.ID, Rev: Any})
+	}
+	if isIndexed && (!wasIndexed || was != is || rev == Absent) {
+		ops = append(ops, Op{Kind: Put, Key: serialsOf(is) + d.ID, Rev: Any})
+	}
+	return ops, nil
+}
+
+// maxSerials is how many devices with one serial number are looked at: it names
+// one, or else it names none.
+const maxSerials = 8
+
+// DevicesBySerial returns the devices with that serial number, in any case, up
+// to eight by ID; none for a serial number that tells no machines apart.
+func (r *Records) DevicesBySerial(ctx context.Context, serial string) ([]posture.Device, error) {
+	folded, ok := posture.FoldSerial(serial)
+	if !ok {
+		return nil, nil
+	}
+	prefix := serialsOf(folded)
+	index, err := r.kv.Scan(ctx, prefix, "", maxSerials)
+	if err != nil {
+		return nil, err
+	}
+	var found []posture.Device
+	for _, e := range index {
+		d, _, err := r.device(ctx, e.Key[len(prefix):])
+		if err != nil {
+			return nil, err
+		}
+		if now, _ := posture.FoldSerial(d.Serial); now == folded { // else it changed between the two reads
+			found = append(found, d)
+		}
+	}
+	return found, nil
 }
 
 // maxRevoked is how many certificates one commit revokes beside the device.

@@ -16,7 +16,7 @@ import (
 // Limits of what one staged chunk holds, so that its devices, the chunk and the
 // record of the import fit one Commit.
 const (
-	chunkRows  = 100
+	chunkRows  = (MaxOps - 2) / opsOfDevice
 	chunkBytes = 256 << 10
 )
 

@@ -15,6 +15,8 @@ import (
 //	certof/<hash of device ID>/<authority>/<serial>   empty: a certificate of that device
 //	decision/<ID>                           posture.Decision; IDs sort by time
 //	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed
+//	token/<hash of secret>                  posture.Token
+//	serialof/<hash of folded serial>/<ID>   empty: a device with that serial number
 //	grant/<ID>                              bytes: posture.Grant.Value; IDs begin with its Until, so they sort by it
 //	party/<name>                            RelyingParty
 //	partyof/<hash of entity ID>             text: <name> of the relying party
@@ -31,6 +33,7 @@ const (
 	claimPrefix    = "claim/"
 	grantPrefix    = "grant/"
 	partyPrefix    = "party/"
+	tokenPrefix    = "token/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
 	lastImportKey  = "lastimport"
@@ -44,6 +47,8 @@ func decisionKey(id string) string                   { return decisionPrefix + i
 func claimKey(party, request string) string {
 	return claimPrefix + hashed(fmt.Sprintf("%q %q", party, request))
 }
+func tokenKey(hash string) string     { return tokenPrefix + hash }
+func serialsOf(folded string) string  { return "serialof/" + hashed(folded) + "/" }
 func grantKey(id string) string       { return grantPrefix + id }
 func partyKey(name string) string     { return partyPrefix + name }
 func partyOf(entityID string) string  { return "partyof/" + hashed(entityID) }

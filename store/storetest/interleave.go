@@ -60,7 +60,7 @@ func testMeddledDevices(t *testing.T, kv store.KV) {
 		addDevice(t, r, id)
 	}
 
-	meddled := store.New(&meddlingKV{KV: kv, meddle: once(3, "cert/", retire("a"))})
+	meddled := store.New(&meddlingKV{KV: kv, meddle: once(0, "cert/", retire("a"))})
 	wantErr(t, "certificate of a device that was retired meanwhile", meddled.AddCertificate(ctx, newCertificate("a", 1)), posture.ErrRetired)
 
 	meddled = store.New(&meddlingKV{KV: kv, meddle: once(0, "device/b", func() { must(r.AddCertificate(ctx, newCertificate("b", 2))) })})

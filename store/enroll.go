@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gatepost.dev/posture"
+)
+
+// Enroll uses the token whose secret has the hash. decide gets the token and the
+// devices that the hardware may be (the one that the token names, else those with
+// the serial number), and says what becomes of them. All of it is one commit, so
+// of any number of uses of a token one succeeds. decide is called again when
+// another change came first; its error is returned as it is, and nothing changed
+// then, the token included.
+//
+// Errors: posture.ErrNoToken, ErrKeyInUse.
+func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error {
+	return retry(ctx, func() error {
+		t, tokenRev, err := r.token(ctx, tokenHash)
+		if err != nil {
+			return err
+		}
+		e := posture.Enrolling{Token: t}
+		revs, err := r.knownHardware(ctx, &e, serial)
+		if err != nil {
+			return err
+		}
+		if err := decide(&e); err != nil {
+			return err
+		}
+		ops, err := enrollOps(&e, tokenRev, revs)
+		if err != nil {
+			return err
+		}
+		err = r.kv.Commit(ctx, ops...)
+		if errors.Is(err, ErrConflict) {
+			if _, known := r.kv.Get(ctx, keyHashKey(e.Certificate.KeyHash)); known == nil {
+				return fmt.Errorf("key %q: %w", e.Certificate.KeyHash, posture.ErrKeyInUse)
+			}
+		}
+		return err
+	})
+}
+
+// UpdateHardware lets change change the device together with its certificates:
+// it returns those that it changed, which are written in the same commit. It is
+// called again when another change came first; its error is returned as it is,
+// and nothing changed then. Or posture.ErrNoDevice.
+func (r *Records) UpdateHardware(ctx context.Context, id string, change func(k *posture.KnownHardware) ([]posture.Certificate, error)) (posture.Device, error) {
+	var d posture.Device
+	err := retry(ctx, func() error {
+		revs := revisions{}
+		k, err := r.hardware(ctx, id, revs)
+		if err != nil {
+			return err
+		}
+		serial := k.Device.Serial
+		changed, err := change(&k)
+		if err != nil {
+			return err
+		}
+		d = k.Device
+		ops, err := putDevice(&d, revs[deviceKey(id)], serial)
+		if err != nil {
+			return err
+		}
+		if ops, err = putCertificates(ops, changed, revs); err != nil {
+			return err
+		}
+		return r.kv.Commit(ctx, ops...)
+	})
+	return d, err
+}
+
+// putCertificates adds the operations that write certificates that were there.
+func putCertificates(ops []Op, changed []posture.Certificate, revs revisions) ([]Op, error) {
+	for _, c := range changed {
+		key := certificateKey(c.Authority, c.Serial)
+		put, err := putRecord(key, c, revs[key])
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, put)
+	}
+	if len(ops) > MaxOps {
+		return nil, fmt.Errorf("%d certificates are too many to change at once", len(changed))
+	}
+	return ops, nil
+}
+
+// hardware reads the device with its certificates, and notes their revisions.
+func (r *Records) hardware(ctx context.Context, id string, revs revisions) (k posture.KnownHardware, err error) {
+	if k.Device, revs[deviceKey(id)], err = r.device(ctx, id); err != nil {
+		return k, err
+	}
+	err = r.eachCertificate(ctx, id, func(c posture.Certificate, rev uint64) (bool, error) {
+		k.Certificates = append(k.Certificates, c)
+		revs[certificateKey(c.Authority, c.Serial)] = rev
+		return true, nil
+	})
+	return k, err
+}
+
+// revisions are those of the records that an enrolment may change, by key.
+type revisions map[string]uint64
+
+// knownHardware fills in who it may be that asks.
+func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, serial string) (revisions, error) {
+	var ids []string
+	if e.Token.DeviceID != "" {
+		ids = []string{e.Token.DeviceID}
+	} else {
+		same, err := r.DevicesBySerial(ctx, serial)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range same {
+			ids = append(ids, d.ID)
+		}
+	}
+	revs := revisions{}
+	for _, id := range ids {
+		known, err := r.hardware(ctx, id, revs)
+		if errors.Is(err, posture.ErrNoDevice) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.Known = append(e.Known, known)
+	}
+	return revs, nil
+}
+
+// enrollOps are the operations of the enrolment.
+func enrollOps(e *posture.Enrolling, tokenRev uint64, revs revisions) ([]Op, error) {
+	before := ""
+	for _, k := range e.Known {
+		if k.Device.ID == e.Device.ID {
+			before = k.Device.Serial
+		}
+	}
+	if err := checkName("device ID", e.Device.ID); err != nil {
+		return nil, err
+	}
+	ops, err := putDevice(&e.Device, revs[deviceKey(e.Device.ID)], before) // Absent for a new one
+	if err != nil {
+		return nil, err
+	}
+	token, err := putRecord(tokenKey(e.Token.Hash), e.Token, tokenRev)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := newCertificate(e.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return putCertificates(slices.Concat(ops, []Op{token}, certificate), e.Revoked, revs)
+}
+
+// newCertificate are the operations that record an issued certificate, on
+// condition that it and its key are new.
+func newCertificate(c posture.Certificate) ([]Op, error) {
+	if err := checkCertificate(&c); err != nil {
+		return nil, err
+	}
+	put, err := putRecord(certificateKey(c.Authority, c.Serial), c, Absent)
+	if err != nil {
+		return nil, err
+	}
+	name := c.Authority + "/" + c.Serial
+	return []Op{
+		put,
+		{Kind: Put, Key: keyHashKey(c.KeyHash), Value: []byte(name), Rev: Absent},
+		{Kind: Put, Key: certificatesOf(c.DeviceID) + name, Rev: Any},
+	}, nil
+}
