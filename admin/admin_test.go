@@ -156,7 +156,7 @@ func TestIssueCertificate(t *testing.T) {
 	if len(cert.URIs) != 1 || cert.URIs[0].String() != "urn:gatepost:device:d00000" || strings.Contains(cert.Subject.String(), "anything") {
 		t.Errorf("issued for %v, %v", cert.URIs, cert.Subject)
 	}
-	if err := cert.CheckSignatureFrom(w.authority.Certificate); err != nil || issued.Authority != certificatePEM(w.authority.Certificate) {
+	if err := cert.CheckSignatureFrom(w.authority.Certificate); err != nil || issued.Authority != string(certs.CertificatePEM(w.authority.Certificate)) {
 		t.Errorf("not of the authority: %v", err)
 	}
 	if !issued.NotAfter.Equal(now.Add(24*time.Hour)) || issued.Serial != certs.Serial(cert) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"time"
@@ -181,14 +180,10 @@ func (h *Lifecycle) issue(w http.ResponseWriter, r *http.Request) error {
 		return fail(err)
 	}
 	return web.WriteJSON(w, http.StatusCreated, IssuedCertificate{
-		Certificate: certificatePEM(cert),
-		Authority:   certificatePEM(h.Authority),
+		Certificate: string(certs.CertificatePEM(cert)),
+		Authority:   string(certs.CertificatePEM(h.Authority)),
 		Serial:      certs.Serial(cert),
 		NotBefore:   cert.NotBefore,
 		NotAfter:    cert.NotAfter,
 	})
-}
-
-func certificatePEM(c *x509.Certificate) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 }

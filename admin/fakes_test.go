@@ -341,7 +341,7 @@ func newCSR(t *testing.T) []byte {
 func metadata(entityID, attributes string, encryption *x509.Certificate) string {
 	key := ""
 	if encryption != nil {
-		block := strings.Split(strings.TrimSpace(certificatePEM(encryption)), "\n")
+		block := strings.Split(strings.TrimSpace(string(certs.CertificatePEM(encryption))), "\n")
 		key = `<md:KeyDescriptor use="encryption"><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:X509Data><ds:X509Certificate>` +
 			strings.Join(block[1:len(block)-1], "") + `</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>`
 	}

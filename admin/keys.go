@@ -50,7 +50,7 @@ func (h *Keys) list(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func wireKey(k *certs.SigningKey) Key {
-	return Key{ID: k.ID, Algorithm: k.Algorithm(), State: string(k.State), Certificate: certificatePEM(k.Certificate),
+	return Key{ID: k.ID, Algorithm: k.Algorithm(), State: string(k.State), Certificate: string(certs.CertificatePEM(k.Certificate)),
 		NotBefore: k.Certificate.NotBefore, NotAfter: k.Certificate.NotAfter}
 }
 

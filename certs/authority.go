@@ -48,7 +48,7 @@ func CreateAuthority(certFile, keyFile, commonName string, now time.Time) (*Auth
 	if err := d.write(keyFile, keyPEM, privateMode); err != nil {
 		return nil, fmt.Errorf("write the device authority's key: %w", err)
 	}
-	if err := d.write(certFile, encodeCertificate(cert), publicMode); err != nil {
+	if err := d.write(certFile, CertificatePEM(cert), publicMode); err != nil {
 		return nil, fmt.Errorf("write the device authority's certificate: %w", err)
 	}
 	return &Authority{Certificate: cert, signer: key}, nil

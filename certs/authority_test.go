@@ -95,7 +95,7 @@ func TestLoadAuthorityRefuses(t *testing.T) {
 		{"no key", certFile, keyFile + "x", "no such file"},
 		{"key as certificate", keyFile, keyFile, `no PEM block "CERTIFICATE"`},
 		{"certificate as key", certFile, file(must(os.ReadFile(certFile)), 0o600), `no PEM block "PRIVATE KEY"`},
-		{"a device's", file(encodeCertificate(leaf), 0o644), file(must(encodeKey(leafKey)), 0o600), "not an authority's"},
+		{"a device's", file(CertificatePEM(leaf), 0o644), file(must(encodeKey(leafKey)), 0o600), "not an authority's"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -153,7 +153,8 @@ const (
 	pemCertificate = "CERTIFICATE" // RFC 7468 section 5
 )
 
-func encodeCertificate(c *x509.Certificate) []byte {
+// CertificatePEM is the certificate in PEM.
+func CertificatePEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: c.Raw})
 }
 

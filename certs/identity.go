@@ -7,9 +7,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
+
+// Identity is the device that a certificate names.
+type Identity struct {
+	DeviceID       string // empty: it is the device with HardwareSerial
+	HardwareSerial string
+	Authority      string // KeyHash of the trusted authority at the end of the chain
+	Serial         string // the certificate's serial number, lower-case hexadecimal
+	KeyHash        string // of the device's certificate
+	NotAfter       time.Time
+	BuiltIn        bool
+}
 
 var (
 	oidKeyUsage     = asn1.ObjectIdentifier{2, 5, 29, 15}

@@ -125,7 +125,7 @@ func TestVerifyByOpenSSL(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "device.crt")
-	if err := os.WriteFile(path, encodeCertificate(cert), 0o600); err != nil {
+	if err := os.WriteFile(path, CertificatePEM(cert), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tool(t, "openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-attime", strconv.FormatInt(testNow.Unix(), 10), "-CAfile", certFile, path)

@@ -74,7 +74,7 @@ func NewServerCertificate(hosts []string, now time.Time, lifetime time.Duration)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("make a server certificate: %w", err)
 	}
-	return encodeCertificate(ca), encodeCertificate(cert), keyPEM, nil
+	return CertificatePEM(ca), CertificatePEM(cert), keyPEM, nil
 }
 
 func newServer(hosts []string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {

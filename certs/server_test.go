@@ -77,7 +77,7 @@ func TestLoadPair(t *testing.T) {
 	open := file("open.key", keyPEM, 0o644)
 	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
 	rsaLeaf := root("x").leafFor(rsaKey.Public(), dates(-day, day))
-	rsaCert, rsaFile := file("rsa.crt", encodeCertificate(rsaLeaf), 0o644), file("rsa.key", must(encodeKey(rsaKey)), 0o600)
+	rsaCert, rsaFile := file("rsa.crt", CertificatePEM(rsaLeaf), 0o644), file("rsa.key", must(encodeKey(rsaKey)), 0o600)
 
 	for _, tt := range []struct {
 		name, cert, key string

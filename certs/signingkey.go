@@ -167,7 +167,7 @@ func generateKey(commonName string, kind Kind, now time.Time) (id string, file [
 	if err != nil {
 		return "", nil, err
 	}
-	return keyID(cert), append(keyPEM, encodeCertificate(cert)...), nil
+	return keyID(cert), append(keyPEM, CertificatePEM(cert)...), nil
 }
 
 func (n Kind) generate() (crypto.Signer, error) {

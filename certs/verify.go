@@ -37,17 +37,8 @@ const (
 type TrustedAuthority struct {
 	Certificate *x509.Certificate
 	IDFrom      IDFrom
+	BySerial    bool // what IDFrom gives is not the device's ID but its serial number
 	BuiltIn     bool // ours: only urn:gatepost:device:<id> identifies
-}
-
-// Identity is the device that a certificate names.
-type Identity struct {
-	DeviceID  string
-	Authority string // KeyHash of the trusted authority at the end of the chain
-	Serial    string // the certificate's serial number, lower-case hexadecimal
-	KeyHash   string // of the device's certificate
-	NotAfter  time.Time
-	BuiltIn   bool
 }
 
 // Verifier verifies client certificates. It does not change: a reload makes a
@@ -96,6 +87,9 @@ func (v *Verifier) admit(a TrustedAuthority) error {
 	default:
 		return fmt.Errorf("id_from %q is none of uri, dns, cn, serial", a.IDFrom)
 	}
+	if a.BuiltIn && a.BySerial {
+		return errors.New("the built-in authority identifies by the device's ID")
+	}
 	if a.BuiltIn && a.IDFrom != IDFromURI {
 		return fmt.Errorf("id_from %q: the built-in authority identifies by uri", a.IDFrom)
 	}
@@ -107,7 +101,7 @@ func (v *Verifier) admit(a TrustedAuthority) error {
 			return errors.New("named twice")
 		}
 		// Otherwise the client would choose, by the chain it sends, what its ID is.
-		if KeyHash(a.Certificate) == KeyHash(b.Certificate) && (a.IDFrom != b.IDFrom || a.BuiltIn != b.BuiltIn) {
+		if KeyHash(a.Certificate) == KeyHash(b.Certificate) && (a.IDFrom != b.IDFrom || a.BuiltIn != b.BuiltIn || a.BySerial != b.BySerial) {
 			return errors.New("the same key is trusted twice with different ways to identify")
 		}
 	}
@@ -265,8 +259,12 @@ func (p path) judge() (dated, error) {
 		return dated{}, err
 	}
 	whole := append(slices.Clip(p.certs), p.anchor.Certificate)
+	serial := ""
+	if p.anchor.BySerial {
+		id, serial = "", id
+	}
 	return dated{from: from, until: until, path: whole, Identity: Identity{
-		DeviceID:  id,
+		DeviceID: id, HardwareSerial: serial,
 		Authority: KeyHash(p.anchor.Certificate),
 		Serial:    Serial(leaf),
 		KeyHash:   KeyHash(leaf),
