@@ -7,10 +7,12 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatepost.dev/certs"
@@ -58,7 +60,8 @@ type Clients interface {
 
 // Inventory is what is known of devices and of the certificates issued to them.
 type Inventory interface {
-	Device(ctx context.Context, id string) (posture.Device, error)                          // posture.ErrNoDevice
+	Device(ctx context.Context, id string) (posture.Device, error) // posture.ErrNoDevice
+	DevicesBySerial(ctx context.Context, serial string) ([]posture.Device, error)
 	Certificate(ctx context.Context, authority, serial string) (posture.Certificate, error) // posture.ErrNoCertificate
 }
 
@@ -106,16 +109,36 @@ func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Cer
 			return r, err
 		}
 	}
-	r.device, err = inv.Device(ctx, id.DeviceID)
+	r.device, err = named(ctx, inv, &id)
 	switch {
 	case errors.Is(err, posture.ErrNoDevice):
 		r.reason = posture.UnknownDevice
 		return r, nil
 	case err != nil:
-		return r, fmt.Errorf("look up device %q: %w", id.DeviceID, err)
+		return r, fmt.Errorf("look up device %q: %w", cmp.Or(id.DeviceID, id.HardwareSerial), err)
 	}
 	r.known = true
 	return r, nil
+}
+
+// named is the device that the identity names, or posture.ErrNoDevice. A serial
+// number names one only if no other device in service has it.
+func named(ctx context.Context, inv Inventory, id *certs.Identity) (posture.Device, error) {
+	if id.DeviceID != "" {
+		return inv.Device(ctx, id.DeviceID)
+	}
+	same, err := inv.DevicesBySerial(ctx, id.HardwareSerial)
+	if err != nil {
+		return posture.Device{}, err
+	}
+	inService := slices.DeleteFunc(slices.Clone(same), func(d posture.Device) bool { return d.Retired() })
+	switch {
+	case len(inService) == 1:
+		return inService[0], nil
+	case len(inService) == 0 && len(same) > 0:
+		return same[0], nil // which is refused as what it is
+	}
+	return posture.Device{}, fmt.Errorf("%w: %d in service with the serial number %q", posture.ErrNoDevice, len(inService), id.HardwareSerial)
 }
 
 // issued checks a certificate of the built-in authority against what that
@@ -128,12 +151,8 @@ func issued(ctx context.Context, inv Inventory, id certs.Identity) (posture.Reas
 		return posture.UnknownDevice, nil
 	case err != nil:
 		return "", fmt.Errorf("look up certificate %q: %w", id.Serial, err)
-	case c.DeviceID != id.DeviceID || c.KeyHash != id.KeyHash:
-		return posture.UnknownDevice, nil
-	case c.Revoked():
-		return posture.RevokedCertificate, nil
 	}
-	return "", nil
+	return c.Disproves(id.DeviceID, id.KeyHash), nil
 }
 
 // verdict judges whoever was recognised.

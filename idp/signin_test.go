@@ -290,6 +290,10 @@ func TestHeadUsesNothingUp(t *testing.T) {
 // failing is an inventory and recorder that cannot be reached.
 type failing struct{ device, decide error }
 
+func (f failing) DevicesBySerial(context.Context, string) ([]posture.Device, error) {
+	return nil, f.device
+}
+
 func (f failing) Device(context.Context, string) (posture.Device, error) {
 	return posture.Device{}, f.device
 }
