@@ -81,8 +81,8 @@ var packages = map[string]rule{
 		tests:   []string{"conform", "store", "store/bolt"},
 	},
 	"devices": {
-		why:     "imports and certificates of devices, over its own small interfaces",
-		imports: []string{"posture", "certs", "internal/web"},
+		why:     "imports, enrolment, reports and certificates of devices, over its own small interfaces",
+		imports: []string{"posture", "agentapi", "certs", "internal/web"},
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
@@ -95,7 +95,7 @@ var packages = map[string]rule{
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
-		imports: []string{"admin", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
+		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
 			"internal/web", "posture", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
@@ -119,10 +119,11 @@ var dependencies = map[string]dependency{
 	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
 	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
-	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc"}, tests: true},
+	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
+	"golang.org/x/time":                   {why: "the token bucket of one device", by: []string{"devices"}},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},
 	"github.com/chromedp/chromedp":        {why: "a real browser", tests: true},

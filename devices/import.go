@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/posture"
 )
 
@@ -77,7 +78,7 @@ func (im *Importer) Import(ctx context.Context, r io.Reader, format Format, sour
 		return Result{}, err
 	}
 	if !validSourceName(source) {
-		return Result{}, fmt.Errorf("%w: %s; 1 to %d letters, digits, '.', '_' and '-', a letter first", ErrBadSource, quote(source), maxFactName)
+		return Result{}, fmt.Errorf("%w: %s; 1 to %d letters, digits, '.', '_' and '-', a letter first, and neither agent nor enrollment", ErrBadSource, quote(source), maxFactName)
 	}
 	staging, err := im.Begin(ctx, posture.Source{Name: source, Kind: posture.Import}, im.Now(), replace)
 	if err != nil {
@@ -155,5 +156,8 @@ func stage(ctx context.Context, rows Rows, staging Staging, report func(Event)) 
 	return read, nil
 }
 
-// validSourceName holds the name of a source to the rule for names of facts.
-func validSourceName(s string) bool { return validFactName(s) }
+// validSourceName holds the name of a source to the rule for names of facts, and
+// keeps from imports the names under which agents and enrolments speak.
+func validSourceName(s string) bool {
+	return agentapi.ValidFactName(s) && s != posture.AgentSource().Name && s != posture.EnrollmentSource().Name
+}

@@ -62,13 +62,6 @@ type Issuer struct {
 // Errors: posture.ErrNoDevice, ErrRetired, ErrKeyInUse, ErrBadRequest for a key
 // that is too weak, ErrBadLifetime.
 func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error) {
-	lifetime = cmp.Or(lifetime, i.Lifetime, DefaultLifetime)
-	if lifetime < minLifetime || lifetime > maxLifetime {
-		return nil, fmt.Errorf("%w: %s; from %s to %s", ErrBadLifetime, lifetime, minLifetime, maxLifetime)
-	}
-	if err := checkKey(key); err != nil {
-		return nil, err
-	}
 	device, err := i.Records.Device(ctx, deviceID)
 	if err != nil {
 		return nil, err
@@ -76,22 +69,37 @@ func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKe
 	if device.Retired() {
 		return nil, fmt.Errorf("device %q: %w", deviceID, posture.ErrRetired)
 	}
-	cert, err := i.Authority.Issue(device.ID, key, i.Now(), lifetime)
+	cert, record, err := i.make(device.ID, key, lifetime)
 	if err != nil {
 		return nil, err
 	}
-	err = i.Records.AddCertificate(ctx, posture.Certificate{
-		Authority: i.Authority.ID(),
-		Serial:    certs.Serial(cert),
-		DeviceID:  device.ID,
-		KeyHash:   certs.KeyHash(cert),
-		NotBefore: cert.NotBefore,
-		NotAfter:  cert.NotAfter,
-	})
-	if err != nil {
+	if err := i.Records.AddCertificate(ctx, record); err != nil {
 		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
 	}
 	return cert, nil
+}
+
+// make makes a certificate and what is to be recorded of it.
+func (i *Issuer) make(deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, posture.Certificate, error) {
+	lifetime = cmp.Or(lifetime, i.Lifetime, DefaultLifetime)
+	if lifetime < minLifetime || lifetime > maxLifetime {
+		return nil, posture.Certificate{}, fmt.Errorf("%w: %s; from %s to %s", ErrBadLifetime, lifetime, minLifetime, maxLifetime)
+	}
+	if err := checkKey(key); err != nil {
+		return nil, posture.Certificate{}, err
+	}
+	cert, err := i.Authority.Issue(deviceID, key, i.Now(), lifetime)
+	if err != nil {
+		return nil, posture.Certificate{}, err
+	}
+	return cert, posture.Certificate{
+		Authority: i.Authority.ID(),
+		Serial:    certs.Serial(cert),
+		DeviceID:  deviceID,
+		KeyHash:   certs.KeyHash(cert),
+		NotBefore: cert.NotBefore,
+		NotAfter:  cert.NotAfter,
+	}, nil
 }
 
 // KeyOfRequest takes the key, and nothing else, from a certificate request in

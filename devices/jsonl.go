@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/posture"
 )
 
@@ -84,7 +85,7 @@ func (d *jsonDecoder) value(r *posture.Report, column string) (problem string, e
 
 // columnName is a name from the file, made fit to print.
 func columnName(name string) string {
-	if name == "" || checkText(name) != "" {
+	if name == "" || agentapi.CheckText(name) != "" {
 		return quote(name)
 	}
 	return name

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/posture"
 )
 
@@ -27,7 +28,7 @@ type RetireRecords interface {
 // Retire takes the device out of service for good and revokes its certificates:
 // once it returns, no sign-in from the device succeeds. The reason may be empty.
 func (r *Retirer) Retire(ctx context.Context, id, reason string) (posture.Device, error) {
-	if problem := checkText(reason); problem != "" {
+	if problem := agentapi.CheckText(reason); problem != "" {
 		return posture.Device{}, fmt.Errorf("%w: %s", ErrBadReason, problem)
 	}
 	return r.Records.RetireDevice(ctx, id, reason, r.Now())

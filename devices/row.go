@@ -1,17 +1,17 @@
 // Package devices is how devices come into the inventory, what the inventory
-// hands out to them, and how they leave it: the import of files, the issuing of
-// client certificates, and retiring.
+// hands out to them, what they tell of themselves, and how they leave it: the
+// import of files, enrolment by token, client certificates and their renewal,
+// the reports of agents, and retiring. It is the server side of agentapi.
 //
-// It parses and checks; it keeps nothing itself (the records are behind small
-// interfaces), judges nothing (that is posture's), and knows nothing of HTTP.
+// It checks and decides; it keeps nothing itself (the records are behind small
+// interfaces) and judges nothing (that is posture's). Of HTTP only Agents knows.
 package devices
 
 import (
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/certs"
 	"gatepost.dev/posture"
 )
@@ -19,7 +19,6 @@ import (
 // Limits of an import file.
 const (
 	maxLine     = 64 << 10 // bytes, without the line's end
-	maxText     = 256      // bytes of any value but the ID
 	maxFactName = 64
 	maxFacts    = 64 // facts named as such in one row
 	maxRows     = 10_000_000
@@ -65,7 +64,7 @@ func checkColumn(name string) (problem string) {
 		return "this fact has a column of its own: managed"
 	case strings.EqualFold(fact, posture.FactCompliant):
 		return "this fact has a column of its own: compliant"
-	case !validFactName(fact):
+	case !agentapi.ValidFactName(fact):
 		return fmt.Sprintf("bad name of a fact: a letter, then up to %d letters, digits, '.', '_' and '-'", maxFactName-1)
 	}
 	return ""
@@ -77,7 +76,7 @@ func setColumn(r *posture.Report, column, value string) (problem string) {
 	if value == "" {
 		return ""
 	}
-	if problem := checkText(value); problem != "" {
+	if problem := agentapi.CheckText(value); problem != "" {
 		return problem
 	}
 	switch column {
@@ -151,43 +150,6 @@ func checkID(id string) (problem string) {
 		return err.Error()
 	}
 	return ""
-}
-
-// checkText tells what is wrong with a text that may end in an assertion, a
-// page or a log: it must consist of characters that XML can carry (XML 1.0
-// section 2.2), none of them a control character, with no space around it.
-func checkText(s string) (problem string) {
-	switch {
-	case len(s) > maxText:
-		return fmt.Sprintf("%d bytes long; at most %d are taken", len(s), maxText)
-	case !utf8.ValidString(s):
-		return "not valid UTF-8, the only encoding that is taken"
-	}
-	for _, c := range s {
-		if unicode.IsControl(c) || c == 0xFFFE || c == 0xFFFF {
-			return fmt.Sprintf("holds the character %U, which is not taken", c)
-		}
-	}
-	if strings.TrimSpace(s) != s {
-		return fmt.Sprintf("%s has a space before or after it; remove it", quote(s))
-	}
-	return ""
-}
-
-func validFactName(s string) bool {
-	if s == "" || len(s) > maxFactName || !isAlnum(s[0]) || s[0] <= '9' {
-		return false
-	}
-	for i := 1; i < len(s); i++ {
-		if !isAlnum(s[i]) && !strings.ContainsRune("._-", rune(s[i])) {
-			return false
-		}
-	}
-	return true
-}
-
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // quote shows a value of the file in a message, shortened when it is long.

@@ -1,0 +1,218 @@
+package devices
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gatepost.dev/agentapi"
+	"gatepost.dev/certs"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+)
+
+// Verifier turns the certificates that a client presented into an identity, or
+// says why not.
+type Verifier interface {
+	Verify(chain []*x509.Certificate, now time.Time) (certs.Identity, error)
+}
+
+// IssuedCertificates knows the certificates of the device authority:
+// posture.ErrNoCertificate.
+type IssuedCertificates interface {
+	Certificate(ctx context.Context, authority, serial string) (posture.Certificate, error)
+}
+
+// Agents serves the endpoints of agentapi. It reads, asks, and writes.
+type Agents struct {
+	Enroller *Enroller
+	Renewer  *Renewer
+	Reporter *Reporter
+	Limiter  *Limiter
+
+	Verifier  Verifier
+	Issued    IssuedCertificates
+	Chain     func(r *http.Request) ([]*x509.Certificate, error) // that the client presented; its error answers the request
+	Authority *x509.Certificate                                  // handed out beside what it issued
+
+	DeviceURL   string        // where agents renew and report
+	ReportEvery time.Duration // how often
+	Now         func() time.Time
+}
+
+// ServeEnroll answers POST /agent/v1/enroll.
+func (a *Agents) ServeEnroll(w http.ResponseWriter, r *http.Request) error {
+	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	if err != nil {
+		return err
+	}
+	request, err := agentapi.ParseEnrollRequest(body)
+	if err != nil {
+		return refusal(err)
+	}
+	e, err := a.Enroller.Enroll(r.Context(), request)
+	if err != nil {
+		return refusal(err)
+	}
+	web.Annotate(r.Context(), slog.String("device", e.Device.ID), slog.String("token", e.Token), slog.String("state", string(e.State)))
+	answer := agentapi.Enrollment{
+		DeviceID: e.Device.ID, State: e.State, Certificate: string(certs.CertificatePEM(e.Certificate)), Authority: string(certs.CertificatePEM(a.Authority)),
+		DeviceURL: a.DeviceURL, ReportEvery: int(a.ReportEvery / time.Second), RenewAt: renewAt(e.Certificate),
+	}
+	if e.Device.Agent != nil {
+		answer.Sequence = e.Device.Agent.Sequence
+	}
+	return web.WriteJSON(w, http.StatusCreated, answer)
+}
+
+// ServeRenew answers POST /agent/v1/renew, over the current certificate.
+func (a *Agents) ServeRenew(w http.ResponseWriter, r *http.Request) error {
+	id, err := a.device(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	if err != nil {
+		return err
+	}
+	request, err := agentapi.ParseRenewRequest(body)
+	if err != nil {
+		return refusal(err)
+	}
+	cert, err := a.Renewer.Renew(r.Context(), id, request.CSR)
+	if err != nil {
+		return refusal(err)
+	}
+	return web.WriteJSON(w, http.StatusCreated, agentapi.Renewal{
+		Certificate: string(certs.CertificatePEM(cert)), Authority: string(certs.CertificatePEM(a.Authority)), RenewAt: renewAt(cert),
+	})
+}
+
+// ServeReport answers POST /agent/v1/report, over the device's certificate.
+func (a *Agents) ServeReport(w http.ResponseWriter, r *http.Request) error {
+	id, err := a.device(r)
+	if err != nil {
+		return err
+	}
+	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	if err != nil {
+		return err
+	}
+	report, err := agentapi.ParseReport(body)
+	if err != nil {
+		return refusal(err)
+	}
+	ignored, err := a.Reporter.Report(r.Context(), id, report, agentapi.Hash(body))
+	if err != nil {
+		return refusal(err)
+	}
+	web.Annotate(r.Context(), slog.Uint64("sequence", report.Sequence))
+	if len(ignored) > 0 {
+		web.Annotate(r.Context(), slog.Any("ignored", ignored))
+	}
+	return web.WriteJSON(w, http.StatusAccepted, agentapi.Accepted{
+		Sequence: report.Sequence, ReportEvery: int(a.ReportEvery / time.Second), Ignored: ignored,
+	})
+}
+
+// device is the one whose agent asks: it has proved the key of a certificate that
+// the built-in authority issued and that still counts. How often it may ask is
+// bounded.
+func (a *Agents) device(r *http.Request) (id string, err error) {
+	chain, err := a.Chain(r)
+	if err != nil {
+		return "", err
+	}
+	now := a.Now()
+	identity, err := a.Verifier.Verify(chain, now)
+	if err == nil && !identity.BuiltIn {
+		err = errors.New("certificate of an authority that is not ours")
+	}
+	if err != nil {
+		return "", refuse(http.StatusUnauthorized, agentapi.CodeCertificate, "The client certificate is not one of an enrolled device.", err)
+	}
+	web.Annotate(r.Context(), slog.String("device", identity.DeviceID))
+	issued, err := a.Issued.Certificate(r.Context(), identity.Authority, identity.Serial)
+	if err != nil && !errors.Is(err, posture.ErrNoCertificate) {
+		return "", refusal(fmt.Errorf("look up certificate %q: %w", identity.Serial, err))
+	}
+	why := posture.UnknownDevice
+	if err == nil {
+		why = issued.Disproves(identity.DeviceID, identity.KeyHash)
+	}
+	switch why {
+	case "":
+	case posture.CloneSuspected:
+		return "", refusal(fmt.Errorf("certificate %q is held: %w", identity.Serial, posture.ErrSuspected))
+	default:
+		return "", refuse(http.StatusUnauthorized, agentapi.CodeCertificate, "The client certificate does not count any more.", errors.New(string(why)))
+	}
+	if wait, ok := a.Limiter.Allow(identity.DeviceID, now); !ok {
+		e := refuse(http.StatusTooManyRequests, agentapi.CodeTooOften, "This device asks too often.", nil)
+		e.RetryAfter = wait
+		return "", e
+	}
+	return identity.DeviceID, nil
+}
+
+func refuse(status int, code agentapi.Code, public string, err error) *web.Error {
+	return &web.Error{Status: status, Reason: string(code), Public: public, Err: err}
+}
+
+// refusal maps what went wrong to what an agent may know of it.
+func refusal(err error) *web.Error {
+	if fault, ok := errors.AsType[*agentapi.Fault](err); ok {
+		return refuse(http.StatusUnprocessableEntity, agentapi.CodeInvalid, "Not taken: "+fault.Error()+".", err)
+	}
+	if stale, ok := errors.AsType[*SequenceError](err); ok {
+		return refuse(http.StatusConflict, agentapi.CodeSequence, "The sequence must be greater than the stored one, "+strconv.FormatUint(stale.Stored, 10)+".", err)
+	}
+	for _, f := range []struct {
+		sentinel error
+		status   int
+		code     agentapi.Code
+		public   string // empty: the error's own text
+	}{
+		{agentapi.ErrJSON, http.StatusBadRequest, agentapi.CodeJSON, ""},
+		{ErrToken, http.StatusUnauthorized, agentapi.CodeToken, "The token is not valid: it is unknown, used, expired or revoked."},
+		{ErrOtherDevice, http.StatusForbidden, agentapi.CodeTokenDevice, "The token is for another device."},
+		{ErrReport, http.StatusUnprocessableEntity, agentapi.CodeInvalid, ""},
+		{ErrBadRequest, http.StatusUnprocessableEntity, agentapi.CodeBadKey, ""},
+		{ErrTooMany, http.StatusTooManyRequests, agentapi.CodeTooOften, "The device has too many certificates that are good still."},
+		{posture.ErrKeyInUse, http.StatusConflict, agentapi.CodeKeyInUse, "The key is in use already. Make a new one."},
+		{posture.ErrRetired, http.StatusForbidden, agentapi.CodeRetired, "The device was taken out of service."},
+		{posture.ErrSuspected, http.StatusForbidden, agentapi.CodeSuspected, "There may be two of this device. An administrator decides."},
+		{posture.ErrNoDevice, http.StatusForbidden, agentapi.CodeRetired, "The device is not in the inventory."},
+	} {
+		if errors.Is(err, f.sentinel) {
+			public := f.public
+			if public == "" {
+				public = err.Error()
+			}
+			return refuse(f.status, f.code, public, err)
+		}
+	}
+	return &web.Error{Status: http.StatusServiceUnavailable, Reason: "unavailable",
+		Public: "The records cannot be read or written now.", Err: err, RetryAfter: 5 * time.Second}
+}
+
+// WriteProblem is the WriteError of agentapi's endpoints: a Problem.
+func WriteProblem(w http.ResponseWriter, _ *http.Request, e *web.Error, reference string) {
+	p := agentapi.Problem{
+		Type: "about:blank", Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Public, Reference: reference,
+	}
+	if agentapi.Code(e.Reason).Known() {
+		p.Code = agentapi.Code(e.Reason)
+	}
+	if stale, ok := errors.AsType[*SequenceError](e.Err); ok {
+		p.Sequence = stale.Stored
+	}
+	// Strings and numbers always encode, and nobody is left to tell of a failed
+	// write.
+	_ = web.WriteProblem(w, e.Status, p)
+}

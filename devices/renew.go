@@ -1,0 +1,70 @@
+package devices
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+
+	"gatepost.dev/posture"
+)
+
+// RenewRecords keeps the certificates of devices.
+type RenewRecords interface {
+	IssueRecords
+	Certificates(ctx context.Context, deviceID string) ([]posture.Certificate, error)
+}
+
+// Renewer gives an agent its next certificate.
+type Renewer struct {
+	Issuer  *Issuer
+	Records RenewRecords
+}
+
+// maxLive is how many certificates of one device's agents may be good at once:
+// more than renewals that fail half way ever leave.
+const maxLive = 8
+
+// Renew makes a certificate for the new key in the request, for the device that
+// has proved the old one. The old certificate goes on until it expires, since a
+// browser that is open keeps it.
+//
+// Errors: ErrBadRequest, ErrTooMany, posture.ErrNoDevice, ErrRetired,
+// ErrSuspected, ErrKeyInUse.
+func (n *Renewer) Renew(ctx context.Context, deviceID, csr string) (*x509.Certificate, error) {
+	key, err := KeyOfRequest([]byte(csr))
+	if err != nil {
+		return nil, err
+	}
+	d, err := n.Records.Device(ctx, deviceID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case d.Retired():
+		return nil, fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
+	case d.Suspected != nil:
+		return nil, fmt.Errorf("device %q: %w", d.ID, posture.ErrSuspected)
+	}
+	certificates, err := n.Records.Certificates(ctx, deviceID)
+	if err != nil {
+		return nil, err
+	}
+	live := 0
+	for i := range certificates {
+		if c := &certificates[i]; c.Agent && c.Live(n.Issuer.Now()) {
+			live++
+		}
+	}
+	if live >= maxLive {
+		return nil, fmt.Errorf("%w: %d are good still", ErrTooMany, live)
+	}
+	cert, record, err := n.Issuer.make(d.ID, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	record.Agent = true
+	if err := n.Records.AddCertificate(ctx, record); err != nil {
+		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
+	}
+	return cert, nil
+}
