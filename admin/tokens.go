@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"gatepost.dev/devices"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+)
+
+// TokenMaker is devices.Tokens.
+type TokenMaker interface {
+	Create(ctx context.Context, n devices.NewToken) (secret string, t posture.Token, err error)
+}
+
+// TokenRecords keeps the tokens.
+type TokenRecords interface {
+	// Tokens gives up to limit tokens by hash from the one after after on.
+	Tokens(ctx context.Context, after string, limit int) ([]posture.Token, error)
+	RevokeToken(ctx context.Context, id string, at time.Time) (posture.Token, error) // posture.ErrNoToken
+}
+
+// Tokens makes, lists and revokes tokens for enrolment:
+//
+//	POST   tokens       {"kind", "lifetime", "managed", "device", "serial", "owner", "note"}
+//	GET    tokens?after=&limit=
+//	DELETE tokens/{id}
+type Tokens struct {
+	Maker   TokenMaker
+	Records TokenRecords
+	Now     func() time.Time
+	Options *web.Options
+}
+
+// Mount adds the routes to mux.
+func (h *Tokens) Mount(mux *http.ServeMux) {
+	route(mux, h.Options, http.MethodPost, "tokens", h.create)
+	route(mux, h.Options, http.MethodGet, "tokens", h.list)
+	route(mux, h.Options, http.MethodDelete, "tokens/{id}", h.revoke)
+}
+
+func (h *Tokens) create(w http.ResponseWriter, r *http.Request) error {
+	var asked NewToken
+	if err := web.ReadJSON(r, &asked); err != nil {
+		return err
+	}
+	if asked.Kind != KindEnroll {
+		return fail(fmt.Errorf("%w: kind %.40q; %q is the only one", devices.ErrBadToken, asked.Kind, KindEnroll))
+	}
+	n := devices.NewToken{Managed: asked.Managed, DeviceID: asked.DeviceID, Serial: asked.Serial, Owner: asked.Owner, Note: asked.Note}
+	if asked.Lifetime != "" {
+		var err error
+		if n.Lifetime, err = time.ParseDuration(asked.Lifetime); err != nil || n.Lifetime <= 0 {
+			return fail(fmt.Errorf("%w: lifetime %.40q; write it as 24h", devices.ErrBadToken, asked.Lifetime))
+		}
+	}
+	secret, t, err := h.Maker.Create(r.Context(), n)
+	if err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusCreated, IssuedToken{Token: h.wire(&t), Secret: secret})
+}
+
+// wire is the token as it is shown.
+func (h *Tokens) wire(t *posture.Token) Token {
+	state := TokenUsable
+	switch now := h.Now(); {
+	case !t.UsedAt.IsZero():
+		state = TokenUsed
+	case !t.RevokedAt.IsZero():
+		state = TokenRevoked
+	case !now.Before(t.ExpiresAt):
+		state = TokenExpired
+	}
+	return Token{
+		ID: t.ID(), Kind: KindEnroll, State: state, Managed: t.Managed, DeviceID: t.DeviceID, Serial: t.Serial, Owner: t.Owner, Note: t.Note,
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: t.UsedAt, UsedBy: t.UsedBy,
+	}
+}
+
+func (h *Tokens) list(w http.ResponseWriter, r *http.Request) error {
+	q, err := readQuery(r, "after", "limit")
+	if err != nil {
+		return err
+	}
+	limit, err := q.number("limit", defaultLimit, maxLimit)
+	if err != nil {
+		return err
+	}
+	// One more than is wanted tells whether that is all.
+	page, err := h.Records.Tokens(r.Context(), q.values.Get("after"), limit+1)
+	if err != nil {
+		return fail(fmt.Errorf("list tokens: %w", err))
+	}
+	list := TokenList{Tokens: []Token{}}
+	for i := range page[:min(len(page), limit)] {
+		list.Tokens = append(list.Tokens, h.wire(&page[i]))
+	}
+	if len(page) > limit {
+		list.Next = page[limit-1].Hash
+	}
+	return web.WriteJSON(w, http.StatusOK, list)
+}
+
+func (h *Tokens) revoke(w http.ResponseWriter, r *http.Request) error {
+	if _, err := h.Records.RevokeToken(r.Context(), r.PathValue("id"), h.Now()); err != nil {
+		return fail(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// Decider is devices.Decider.
+type Decider interface {
+	Approve(ctx context.Context, id string) (posture.Device, error)
+	Release(ctx context.Context, id string, keep devices.Keep) (posture.Device, error)
+}
+
+// Enrollments decides on devices that enrolled:
+//
+//	POST devices/{id}/approve
+//	POST devices/{id}/release  {"keep"}
+type Enrollments struct {
+	Decider Decider
+	Options *web.Options
+}
+
+// Mount adds the routes to mux.
+func (h *Enrollments) Mount(mux *http.ServeMux) {
+	route(mux, h.Options, http.MethodPost, "devices/{id}/approve", h.approve)
+	route(mux, h.Options, http.MethodPost, "devices/{id}/release", h.release)
+}
+
+func (h *Enrollments) approve(w http.ResponseWriter, r *http.Request) error {
+	id, err := deviceID(r)
+	if err != nil {
+		return fail(err)
+	}
+	d, err := h.Decider.Approve(r.Context(), id)
+	if err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusOK, d)
+}
+
+func (h *Enrollments) release(w http.ResponseWriter, r *http.Request) error {
+	var asked release
+	if err := readStep(r, &asked); err != nil {
+		return err
+	}
+	id, err := deviceID(r)
+	if err != nil {
+		return fail(err)
+	}
+	d, err := h.Decider.Release(r.Context(), id, devices.Keep(asked.Keep))
+	if err != nil {
+		return fail(err)
+	}
+	return web.WriteJSON(w, http.StatusOK, d)
+}
