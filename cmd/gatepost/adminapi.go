@@ -44,6 +44,8 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			Authority: g.authority.Certificate,
 			Options:   options,
 		},
+		&admin.Tokens{Maker: &devices.Tokens{Records: records, Now: now}, Records: records, Now: now, Options: options},
+		&admin.Enrollments{Decider: &devices.Decider{Records: records, Now: now}, Options: options},
 		&admin.RelyingParties{
 			Records:   partyRecords{records},
 			File:      g.parties.listFile,

@@ -116,10 +116,24 @@ type Devices struct {
 	// reception: no relying party's bind_owner applies to them.
 	Shared []string `yaml:"shared"`
 
+	// Reports is how the agents of devices report.
+	Reports Reports `yaml:"reports"`
+
 	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
 	// client's certificate. Without it clients connect to gatepost itself, and a
 	// request with any header that forwards a certificate is refused.
 	Proxy Proxy `yaml:"proxy"`
+}
+
+// Reports is how the agents of devices report.
+type Reports struct {
+	// Every is how often an agent is told to report: from 1m to 24h. Defaults to
+	// 1h.
+	Every time.Duration `yaml:"every"`
+
+	// PerMinute is how many reports and renewals a minute are taken from one
+	// device, and how many at once: from 1 to 6000. Defaults to 30.
+	PerMinute int `yaml:"per_minute"`
 }
 
 // DeviceAuthority is the built-in device authority, each part a PEM file that
@@ -146,6 +160,11 @@ type Authority struct {
 	// attribute, where management systems put the hardware's, not the serial
 	// number of the certificate). Required.
 	IDFrom string `yaml:"id_from"`
+
+	// Match is the attribute of the device that the part is compared with: id, or
+	// serial for the serial number of its hardware, in any case, which then must
+	// be that of one device only. Defaults to id.
+	Match string `yaml:"match"`
 
 	// CRL are the authority's certificate revocation lists, each the path of a
 	// file, in PEM or DER, or an http or https URL. All of them must be there and

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -141,6 +142,13 @@ func (d *decoder) scalar(path, text string, to reflect.Value) {
 			return
 		}
 		to.SetInt(int64(age))
+	case int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			d.add(path, quote(text)+" is not a number", "write digits, such as 30")
+			return
+		}
+		to.SetInt(int64(n))
 	case bool:
 		if text != "true" && text != "false" {
 			d.add(path, quote(text)+" is not known", "write true or false")

@@ -73,11 +73,15 @@ devices:
   authority: { certificate: device-ca.crt, key: device-ca.key }
   certificate_lifetime: 2160h   # 90 days
 
+  # How often agents report, and how many requests a minute are taken from one.
+  reports: { every: 1h, per_minute: 30 }
+
   # Other authorities whose certificates identify a device, and by which part:
   # uri, dns, cn or serial.
   authorities: []
   # - certificate: mdm-ca.crt
   #   id_from: cn
+  #   match: id                   # or serial: the part is the hardware's serial number
   #   crl: [mdm.crl]              # revocation lists: files or http URLs
   #   ocsp: off                   # or on, or a responder's URL
 

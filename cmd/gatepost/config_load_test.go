@@ -95,6 +95,8 @@ func TestLoadConfigFull(t *testing.T) {
 		{"es256_keys", c.Signing.ES256Keys, in("es256-keys")},
 		{"authority key", c.Devices.Authority.Key, "/run/secrets/device-ca.key"},
 		{"authorities", c.Devices.Authorities[1].Certificate, in("mdm-ca.crt")},
+		{"match", c.Devices.Authorities[1].Match, "serial"},
+		{"match of another", c.Devices.Authorities[0].Match, "id"},
 		{"id_from", c.Devices.Authorities[1].IDFrom, "cn"},
 		{"proxy header", c.Devices.Proxy.Header, "ssl-client-cert"},
 		{"proxy addresses", strings.Join(c.Devices.Proxy.From, " "), "10.0.0.7 10.1.0.0/16 fd00::/64"},
@@ -125,6 +127,9 @@ func TestLoadConfigFull(t *testing.T) {
 	}
 	if c.RelyingParties[2].BindOwner != posture.BindOff || c.RelyingParties[3].BindOwner != posture.BindOff {
 		t.Errorf("relying parties are %+v", c.RelyingParties[2:])
+	}
+	if c.Devices.Reports != (Reports{Every: 15 * time.Minute, PerMinute: 120}) {
+		t.Errorf("reports are %+v", c.Devices.Reports)
 	}
 	if c.Devices.CertificateLifetime != 720*time.Hour {
 		t.Errorf("certificate_lifetime is %v", c.Devices.CertificateLifetime)

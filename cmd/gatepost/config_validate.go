@@ -18,6 +18,8 @@ const (
 	defaultOps    = "127.0.0.1:9090"
 	defaultPolicy = "default"
 	idFromURI     = "uri"
+	matchID       = "id"
+	matchSerial   = "serial"
 
 	lifetimeDefault = 90 * 24 * time.Hour
 	lifetimeMin     = time.Hour
@@ -46,10 +48,12 @@ func (c *Config) setDefaults() {
 	set(&c.Devices.Authority.Key, "device-ca.key")
 	for i := range c.Devices.Authorities {
 		set(&c.Devices.Authorities[i].OCSP, revocation.OCSPOff)
+		set(&c.Devices.Authorities[i].Match, matchID)
 	}
 	if !c.written("devices.certificate_lifetime") {
 		c.Devices.CertificateLifetime = lifetimeDefault
 	}
+	c.Devices.Reports.setDefaults(c.written)
 	for i := range c.RelyingParties {
 		rp := &c.RelyingParties[i]
 		set(&rp.Policy, defaultPolicy)
@@ -213,6 +217,7 @@ func (c *Config) validateDevices(f *findings) {
 			"write 1h to 9552h (398 days), such as 2160h for 90 days")
 	}
 	c.validateShared(f)
+	c.Devices.Reports.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)
@@ -229,6 +234,12 @@ func (c *Config) validateDevices(f *findings) {
 		}
 		if require(f, path+".id_from", a.IDFrom, "write id_from: and one of uri, dns, cn or serial") {
 			oneOf(f, path+".id_from", a.IDFrom, idFromURI, "dns", "cn", "serial")
+		}
+		if !f.faulty(path + ".match") {
+			oneOf(f, path+".match", a.Match, matchID, matchSerial)
+		}
+		if a.Certificate == c.Devices.Authority.Certificate && a.Match == matchSerial {
+			f.add(path+".match", "is serial for the built-in authority, which names the device by its ID", "write id, or delete the item: that authority is always there")
 		}
 		c.validateRevocation(f, path, a)
 	}

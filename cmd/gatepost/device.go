@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"gatepost.dev/admin"
+	"gatepost.dev/posture"
 )
 
 type deviceCommand struct {
@@ -14,6 +16,8 @@ type deviceCommand struct {
 	Show        deviceShow        `cmd:"" help:"Show one device: facts, their sources and age, certificates, verdict."`
 	Import      deviceImport      `cmd:"" help:"Import devices from a file (CSV or JSON lines): all rows or none."`
 	Certificate deviceCertificate `cmd:"" help:"Issue a client certificate, to try a device's browser at once."`
+	Approve     deviceApprove     `cmd:"" help:"Let a device that enrolled count as managed."`
+	Release     deviceRelease     `cmd:"" help:"Let a device back in that was suspected to be two."`
 	Retire      deviceRetire      `cmd:"" help:"Take a device out of service for good: refused from now on."`
 }
 
@@ -73,11 +77,17 @@ func printDevices(e *env, found []admin.Device) error {
 	return t.flush()
 }
 
-// reasonOf is why a device is not managed or not compliant; a retired one says
-// so in its own word.
+// reasonOf is why a device is not managed or not compliant, and in words of its
+// own that it is retired, that a second agent enrolled as it, or that nobody has
+// yet said anything of a device that enrolled.
 func reasonOf(d *admin.Device) string {
-	if d.Retired() {
+	switch {
+	case d.Retired():
 		return "retired"
+	case d.Contest != nil && d.Suspected == nil:
+		return "contested"
+	case d.Pending() && d.Verdict.Reason == posture.NotManaged:
+		return "pending"
 	}
 	return string(d.Verdict.Reason)
 }
@@ -112,6 +122,9 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 	if d.Retired() {
 		t.row("retired", second(d.RetiredAt)+" "+d.RetireReason)
 	}
+	for _, row := range agentRows(&d.Device) {
+		t.row(row[:]...)
+	}
 	if err := t.flush(); err != nil {
 		return err
 	}
@@ -130,14 +143,36 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 		t = newTable(w, "CERTIFICATE", "FROM", "UNTIL", "REVOKED")
 		for _, c := range d.Certificates {
 			revoked := "no"
-			if c.Revoked() {
+			switch {
+			case c.Revoked():
 				revoked = second(c.RevokedAt) + " " + c.RevokeReason
+			case c.Held:
+				revoked = "held"
 			}
 			t.row(c.Serial, day(c.NotBefore), day(c.NotAfter), revoked)
 		}
 		return t.flush()
 	}
 	return nil
+}
+
+// agentRows say what there is to say of the device's agent.
+func agentRows(d *posture.Device) (rows [][2]string) {
+	for _, e := range []struct {
+		name     string
+		enrolled *posture.Enrolled
+	}{{"enrolled", d.Enrolled}, {"contested", d.Contest}} {
+		if e.enrolled != nil {
+			rows = append(rows, [2]string{e.name, second(e.enrolled.At) + " with token " + e.enrolled.Token})
+		}
+	}
+	if a := d.Agent; a != nil {
+		rows = append(rows, [2]string{"reported", second(a.ReceivedAt) + " report " + strconv.FormatUint(a.Sequence, 10)})
+	}
+	if s := d.Suspected; s != nil {
+		rows = append(rows, [2]string{"suspected", second(s.At) + " " + s.Why})
+	}
+	return rows
 }
 
 type deviceRetire struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"gatepost.dev/certs"
@@ -21,12 +22,13 @@ type endpoint struct {
 
 // mount wires the endpoints of both hosts: on the device host, where browsers
 // prove their device, and on the issuer's, where everybody else asks.
-func (g *generation) mount(records *store.Records, verifier idp.Verifier, options *web.Options) {
+func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, options *web.Options) {
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
-	device := append(g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages)...)
-	issuer := append(g.metadataEndpoints(&pages), g.tokenEndpoints(records, options)...)
+	agents, enroll := g.agentEndpoints(records, verifier, former, options)
+	device := slices.Concat(g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages), agents)
+	issuer := slices.Concat(g.metadataEndpoints(&pages), g.tokenEndpoints(records, options), enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
 		device = append(device, issuer...)

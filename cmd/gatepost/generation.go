@@ -12,6 +12,7 @@ import (
 
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
+	"gatepost.dev/devices"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -29,6 +30,7 @@ type generation struct {
 	revocation *revocation.Verifier
 	proxy      *certs.Proxy // nil if none is configured
 	parties    *parties
+	limiter    *devices.Limiter // of what agents ask
 	sites      []certs.Site
 	issuer     http.Handler // serves the issuer's host
 	device     http.Handler // serves the device host
@@ -73,7 +75,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
 		return nil, err
 	}
-	g.mount(records, g.revocation, options)
+	g.mount(records, g.revocation, former, options)
 	g.admin = g.adminHandler(records, p, options)
 	return g, nil
 }
@@ -97,7 +99,7 @@ func newVerifier(c *Config, builtIn *certs.Authority) (*certs.Verifier, error) {
 		if certificate.Equal(builtIn.Certificate) {
 			continue // naming it is harmless: it is always there
 		}
-		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom)})
+		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom), BySerial: a.Match == matchSerial})
 	}
 	return certs.NewVerifier(trusted)
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"crypto/x509"
+	"net/http"
+
+	"gatepost.dev/agentapi"
+	"gatepost.dev/certs"
+	"gatepost.dev/devices"
+	"gatepost.dev/idp"
+	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
+	"gatepost.dev/store"
+)
+
+// agentEndpoints are what agents ask for: those on the device host, where they
+// prove their device, and enrolment on the issuer's.
+func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, options *web.Options) (device, issuer []endpoint) {
+	g.limiter = former.limiter // as full as it is
+	if perMinute := g.config.Devices.Reports.PerMinute; former.config == nil || former.config.Devices.Reports.PerMinute != perMinute {
+		g.limiter = devices.NewLimiter(perMinute)
+	}
+	now := options.Now
+	policy := g.parties.policies[defaultPolicy]
+	issue := &devices.Issuer{Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now}
+	agents := &devices.Agents{
+		Enroller: &devices.Enroller{
+			Issuer: issue, Records: records,
+			Judge: func(d *posture.Device) posture.Verdict { return posture.Judge(d, policy, now()) },
+		},
+		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
+		Reporter:    &devices.Reporter{Records: records, Now: now},
+		Limiter:     g.limiter,
+		Verifier:    verifier,
+		Issued:      records,
+		Chain:       presented(g.proxy),
+		Authority:   g.authority.Certificate,
+		DeviceURL:   g.config.DeviceURL,
+		ReportEvery: g.config.Devices.Reports.Every,
+		Now:         now,
+	}
+	problems := *options
+	problems.WriteError, problems.MaxBody = devices.WriteProblem, agentapi.MaxBody
+	return []endpoint{
+			{"POST " + agentapi.RenewPath, agents.ServeRenew, &problems},
+			{"POST " + agentapi.ReportPath, agents.ServeReport, &problems},
+		}, []endpoint{
+			{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
+		}
+}
+
+// presented gives the certificates that the client presented, to us or to the
+// proxy.
+func presented(proxy *certs.Proxy) func(r *http.Request) ([]*x509.Certificate, error) {
+	byProxy := forwarded(proxy)
+	return func(r *http.Request) ([]*x509.Certificate, error) {
+		chain, ok, err := byProxy(r)
+		if err != nil || ok || r.TLS == nil {
+			return chain, err
+		}
+		return r.TLS.PeerCertificates, nil
+	}
+}
