@@ -146,11 +146,12 @@ func (a *applier) deviceOf(ctx context.Context, row *posture.Report, taken map[s
 		return d, rev, err
 	}
 	same, err := a.r.DevicesBySerial(ctx, row.Serial)
+	same = slices.DeleteFunc(same, func(d posture.Device) bool { return d.Enrolled == nil || d.Retired() })
 	if err != nil || len(same) != 1 {
 		return d, Absent, err
 	}
 	known := &same[0]
-	if known.Enrolled == nil || known.Retired() || taken[known.ID] || a.named(known) || !posture.SameVendor(known.Vendor, row.Vendor) {
+	if taken[known.ID] || a.named(known) || !posture.SameVendor(known.Vendor, row.Vendor) {
 		return d, Absent, nil
 	}
 	taken[known.ID] = true
