@@ -83,15 +83,24 @@ var packages = map[string]rule{
 	"devices": {
 		why:     "imports, enrolment, reports and certificates of devices, over its own small interfaces",
 		imports: []string{"posture", "agentapi", "certs", "internal/web"},
+		tests:   []string{"store", "store/bolt"},
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
 		imports: []string{"posture", "devices", "certs", "idp/saml", "idp/oidc", "internal/web"},
 		tests:   []string{"store", "store/bolt"},
 	},
+	"agent": {
+		why:     "the device side of agentapi; browsers and services are handed in",
+		imports: []string{"agentapi", "agent/collect"},
+	},
 	"conform": {
 		why:     "plays Okta against any provider: what it shared with idp, it could not judge",
 		imports: []string{"contract", "internal/web"},
+	},
+	"cmd/gatepost-agent": {
+		why:     "the agent's only place that wires; it shares nothing with the server but the wire format",
+		imports: []string{"agent", "agent/collect", "agent/browser", "agent/service", "agentapi"},
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
@@ -117,12 +126,13 @@ var dependencies = map[string]dependency{
 	"github.com/coreos/go-oidc/v3":        {why: "a relying party that is not ours: the simulated Okta", by: []string{"conform"}, tests: true},
 	"golang.org/x/oauth2":                 {why: "goes with go-oidc", by: []string{"conform"}, tests: true},
 	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
-	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost"}},
+	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost", "cmd/gatepost-agent"}},
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
+	"github.com/gofrs/flock":              {why: "one process of an agent at a time, on every system", by: []string{"agent"}},
 	"golang.org/x/time":                   {why: "the token bucket of one device", by: []string{"devices"}},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},
