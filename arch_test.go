@@ -46,7 +46,11 @@ var packages = map[string]rule{
 	"templates":    {why: "pages get one typed value each and know nobody's types"},
 	"internal/web": {why: "the adapter under every handler knows none of them"},
 	"agentapi":     {why: "the wire format, which agent and server share and nothing else", never: world},
-	"certs":        {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
+	"agent/collect": {
+		why:     "what a device finds out about itself; who is told, and how, is not its business",
+		imports: []string{"agentapi"},
+	},
+	"certs": {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
 	"certs/revocation": {
 		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",
 		imports: []string{"certs"},
