@@ -126,6 +126,8 @@ var dependencies = map[string]dependency{
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
+	"golang.org/x/sys":                    {why: "the registry of Windows, which the standard library cannot read", by: []string{"agent/collect"}},
+	"github.com/yusufpapurcu/wmi":         {why: "WMI is COM; nobody should call that by hand", by: []string{"agent/collect"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},
