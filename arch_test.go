@@ -46,7 +46,11 @@ var packages = map[string]rule{
 	"templates":    {why: "pages get one typed value each and know nobody's types"},
 	"internal/web": {why: "the adapter under every handler knows none of them"},
 	"agentapi":     {why: "the wire format, which agent and server share and nothing else", never: world},
-	"certs":        {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
+	"agent/collect": {
+		why:     "what a device finds out about itself; who is told, and how, is not its business",
+		imports: []string{"agentapi"},
+	},
+	"certs": {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
 	"certs/revocation": {
 		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",
 		imports: []string{"certs"},
@@ -131,6 +135,8 @@ var dependencies = map[string]dependency{
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
+	"golang.org/x/sys":                    {why: "the registry of Windows, which the standard library cannot read", by: []string{"agent/collect"}},
+	"github.com/yusufpapurcu/wmi":         {why: "WMI is COM; nobody should call that by hand", by: []string{"agent/collect"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"github.com/gofrs/flock":              {why: "one process of an agent at a time, on every system", by: []string{"agent"}},
 	"golang.org/x/time":                   {why: "the token bucket of one device", by: []string{"devices"}},
