@@ -31,6 +31,7 @@ type commandLine struct {
 	Token     tokenCommand     `cmd:"" help:"Tokens, with which devices enrol."`
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`
+	Bench     benchCommand     `cmd:"" help:"Measure how fast a server is here, on one of its own."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 

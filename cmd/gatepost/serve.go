@@ -21,7 +21,8 @@ import (
 )
 
 type serveCommand struct {
-	CreateStore bool `help:"Make the store, with no devices in it, if its file does not exist. Without this a lost store stops the server: every device would be turned away."`
+	CreateStore  bool `help:"Make the store, with no devices in it, if its file does not exist. Without this a lost store stops the server: every device would be turned away."`
+	CommitSingly bool `hidden:"" help:"Give every commit a sync of its own; \"gatepost bench\" measures with it what sharing them is worth."`
 }
 
 // Run serves until it is told to stop; SIGHUP reads the configuration again.
@@ -31,10 +32,10 @@ func (c *serveCommand) Run(e *env) error {
 			return err
 		}
 	}
-	return serve(e)
+	return serve(e, c.CommitSingly)
 }
 
-func serve(e *env) error {
+func serve(e *env, singly bool) error {
 	if os.Getenv("GOGC") == "" {
 		// What lives is some ten megabytes; collecting at each further ten would
 		// cost more than all else that is not the signature.
@@ -49,7 +50,7 @@ func serve(e *env) error {
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 
-	s, err := startServer(e.ctx, c, serverOptions{log: log, now: time.Now, getenv: os.LookupEnv, configFile: e.config})
+	s, err := startServer(e.ctx, c, serverOptions{log: log, now: time.Now, getenv: os.LookupEnv, configFile: e.config, singly: singly})
 	if err != nil {
 		return err
 	}
@@ -85,6 +86,7 @@ type serverOptions struct {
 	configFile string        // read again by reload
 	listener   net.Listener  // in place of listen.https; nil: that
 	sweepEvery time.Duration // 0: a minute
+	singly     bool          // each commit has a sync of its own, for measuring
 }
 
 // server is the running process.
@@ -112,7 +114,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP}
-	kv, err := bolt.Open(c.StorePath(), bolt.Options{})
+	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ type Options struct {
 	// Timeout is how long to wait for a process that has the file open.
 	// 0: 5 seconds.
 	Timeout time.Duration
+	// Singly gives each commit a transaction and a sync of its own. It is there to
+	// measure what sharing them is worth.
+	Singly bool
 }
 
 // bucket holds every key. A value is stored behind its revision.
@@ -40,10 +43,11 @@ var bucket = []byte("gatepost")
 
 // DB is an open store file.
 type DB struct {
-	file  *os.File
-	bolt  *bbolt.DB
-	queue queue
-	ended chan struct{} // closed when the committer has ended
+	file   *os.File
+	bolt   *bbolt.DB
+	queue  queue
+	singly bool
+	ended  chan struct{} // closed when the committer has ended
 
 	unwritable error                 // why nothing may be written any more; the committer's
 	unusable   atomic.Pointer[error] // why nothing may be read either
@@ -74,7 +78,7 @@ func Open(path string, o Options) (*DB, error) {
 		}
 		return nil, fmt.Errorf("store file %q: %w", path, err)
 	}
-	d := &DB{file: f, bolt: db, ended: make(chan struct{})}
+	d := &DB{file: f, bolt: db, singly: o.Singly, ended: make(chan struct{})}
 	d.queue.init()
 	go d.run()
 	return d, nil

@@ -130,12 +130,12 @@ func (q *queue) wait() bool {
 	return len(q.waiting) > 0
 }
 
-// take returns the commits of the next transaction.
-func (q *queue) take() []*pending {
+// take returns the commits of the next transaction, or one.
+func (q *queue) take(one bool) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, size := 0, 0
-	for n < len(q.waiting) && (n == 0 || size+q.waiting[n].size <= maxBatch) {
+	for n < len(q.waiting) && (n == 0 || !one && size+q.waiting[n].size <= maxBatch) {
 		size += q.waiting[n].size
 		n++
 	}
@@ -152,7 +152,7 @@ func (d *DB) run() {
 		// Whoever can run now may have a commit for this transaction too. On an
 		// idle machine nobody can, and this takes no time.
 		runtime.Gosched()
-		batch := d.queue.take()
+		batch := d.queue.take(d.singly)
 		verdicts := make([]error, len(batch))
 		err := d.write(batch, verdicts)
 		for i, p := range batch {
