@@ -82,7 +82,8 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 
 // reconnect sends the browser to the same request on a new connection, where it
 // proves its key again: this is what signing in anew is here (OpenID Connect core
-// 3.1.2.1, max_age and prompt=login). Nobody is asked for anything.
+// 3.1.2.1, max_age and prompt=login; SAML core 3.4.1, ForceAuthn). Nobody is asked
+// for anything.
 func reconnect(w http.ResponseWriter, r *http.Request) error {
 	web.Annotate(r.Context(), slog.String("outcome", "reconnect"))
 	w.Header().Set("Connection", "close")

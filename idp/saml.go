@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"time"
 
@@ -68,6 +69,10 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 		err = answering.refuseRequest(status)
 	case err != nil:
 		return badRequest(err)
+	case request.ForceAuthn && !request.IsPassive && begun.proofOlder(0):
+		// SAML core 3.4.1: the presenter authenticates anew. With IsPassive, which
+		// goes before it, we have nothing to show and take what there is.
+		return reconnect(w, r)
 	default:
 		err = answering.answer(ctx, request)
 	}
@@ -83,6 +88,10 @@ func decode(r *http.Request) (*saml.Message, error) {
 	case http.MethodGet:
 		return saml.DecodeRedirect(r.URL.RawQuery)
 	case http.MethodPost:
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if err != nil || kind != "application/x-www-form-urlencoded" {
+			return nil, &saml.BadRequest{Reason: "content_type", Err: fmt.Errorf("body of type %q is no form", r.Header.Get("Content-Type"))}
+		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBody+1))
 		if err != nil {
 			return nil, fmt.Errorf("read request: %w", err)

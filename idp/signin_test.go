@@ -32,7 +32,6 @@ func TestManagedDeviceSignsIn(t *testing.T) {
 		"post":            {Binding: conform.Post, Subject: user, RelayState: "r"},
 		"published shape": {Binding: conform.Post, Subject: user, Sample: true},
 		"redirect sample": {Binding: conform.Redirect, Subject: user, Sample: true},
-		"force":           {Subject: user, ForceAuthn: true},
 		"application":     {Subject: user, AppContext: &conform.AppContext{InstanceID: "0oa1", Name: " Payroll & <Co> "}},
 	} {
 		in := w.signIn(client, o)

@@ -13,8 +13,6 @@ const (
 	StatusAuthnFailed           = "urn:oasis:names:tc:SAML:2.0:status:AuthnFailed"
 	StatusInvalidNameIDPolicy   = "urn:oasis:names:tc:SAML:2.0:status:InvalidNameIDPolicy"
 	StatusNoAuthnContext        = "urn:oasis:names:tc:SAML:2.0:status:NoAuthnContext"
-	StatusNoPassive             = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
-	StatusRequestDenied         = "urn:oasis:names:tc:SAML:2.0:status:RequestDenied"
 	StatusRequestUnsupported    = "urn:oasis:names:tc:SAML:2.0:status:RequestUnsupported"
 	StatusRequestVersionTooHigh = "urn:oasis:names:tc:SAML:2.0:status:RequestVersionTooHigh"
 	StatusRequestVersionTooLow  = "urn:oasis:names:tc:SAML:2.0:status:RequestVersionTooLow"
