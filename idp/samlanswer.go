@@ -60,6 +60,7 @@ func (s *answering) assert() error {
 		Audience:     s.rp.SAML.EntityID,
 		NameID:       s.nameID(),
 		App:          s.request.App,
+		EmptyApp:     s.request.EmptyApp,
 		Posture:      extension(&s.who.device, s.verdict),
 		Scope:        s.rp.Scope,
 		EncryptTo:    s.rp.Encrypt,
@@ -99,8 +100,12 @@ func (s *answering) refuseRequest(status *saml.StatusError) error {
 // 3.4.1.4: a strong match).
 func (s *answering) nameID() saml.NameID {
 	id := saml.NameID{Format: saml.FormatUnspecified, NameQualifier: s.EntityID}
-	if asked := s.request.Subject; asked != nil && asked.Format != "" {
+	switch asked := s.request.Subject; {
+	case asked == nil:
+	case asked.Format != "":
 		id = *asked
+	case asked.NameQualifier != "" || asked.SPNameQualifier != "":
+		id.NameQualifier, id.SPNameQualifier = asked.NameQualifier, asked.SPNameQualifier
 	}
 	id.Value = s.user
 	if s.request.NameIDFormat == saml.FormatEmail && strings.Contains(id.Value, "@") {

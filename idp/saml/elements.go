@@ -102,6 +102,10 @@ func (m *Message) readElements(r *Request, sp *ServiceProvider) (*StatusError, e
 	return first(subject, policy, checkConditions(m.conditions), context), nil
 }
 
+// EmptyApp says which parts of the application context were there and empty: they
+// are echoed too.
+type EmptyApp struct{ InstanceID, Name bool }
+
 // readExtensions reads the application context. The namespace of its elements is
 // not documented, so any will do that is not SAML's own (SAML core 3.2.1 keeps
 // those out of Extensions); the values are not trimmed, since Okta compares what
@@ -139,6 +143,7 @@ func readExtensions(e *element, r *Request) error {
 			return bad("too_large", "%s of %d bytes", c.local, len(*to))
 		}
 	}
+	r.EmptyApp = EmptyApp{seen[0] && r.App.InstanceID == "", seen[1] && r.App.Name == ""}
 	return nil
 }
 

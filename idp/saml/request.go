@@ -32,6 +32,7 @@ type Request struct {
 	ForceAuthn    bool
 	IsPassive     bool
 	App           posture.AppContext // verbatim
+	EmptyApp      EmptyApp
 	Signed        bool
 	SHA1Digest    bool // signed, over a SHA-1 digest that AllowSHA1 let pass
 }

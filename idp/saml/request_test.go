@@ -80,6 +80,24 @@ func TestRequestValues(t *testing.T) {
 	}
 }
 
+// TestEmptyApplicationContext: what was there and empty comes back as it was.
+func TestEmptyApplicationContext(t *testing.T) {
+	t.Parallel()
+	r := accepted(t, ".query", query(change(reqBase, reqIssuer, reqIssuer+`<samlp:Extensions><OktaAppName></OktaAppName></samlp:Extensions>`)))
+	if r.EmptyApp != (saml.EmptyApp{Name: true}) || r.App != (posture.AppContext{}) {
+		t.Errorf("%+v %+v", r.App, r.EmptyApp)
+	}
+	a := sample()
+	a.App, a.EmptyApp = r.App, r.EmptyApp
+	var values []string
+	for _, e := range parse(t, signed(t, a)).FindElements("//AttributeStatement/Attribute") {
+		values = append(values, e.SelectAttrValue("Name", "")+"="+e.FindElement("AttributeValue").Text())
+	}
+	if strings.Join(values, " ") != "OktaAppName=" {
+		t.Errorf("echoed: %q", values)
+	}
+}
+
 func TestRelayState(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -34,6 +34,7 @@ type Assertion struct {
 	Audience     string // entity ID of the relying party
 	NameID       NameID
 	App          posture.AppContext // as requested; echoed verbatim
+	EmptyApp     EmptyApp
 	Posture      contract.Posture
 	Scope        Scope
 	// EncryptTo holds the relying party's encryption key; nil sends the
@@ -168,7 +169,7 @@ func (a *Assertion) writeBody(w *writer) {
 	w.raw(`><saml:AuthnContext><saml:AuthnContextClassRef>` + contract.DevicePosture + `</saml:AuthnContextClassRef><saml:AuthnContextDecl>`)
 	writePosture(w, &a.Posture)
 	w.raw(`</saml:AuthnContextDecl></saml:AuthnContext></saml:AuthnStatement>`)
-	writeApp(w, a.App)
+	writeApp(w, a.App, a.EmptyApp)
 	w.raw(`</saml:Assertion>`)
 }
 
@@ -202,13 +203,16 @@ func writePosture(w *writer, p *contract.Posture) {
 // external identity providers: attributes of unspecified name format whose
 // values are typed xs:string. The declaration of xs is needed to read the type
 // and is no part of canonical form, since no name uses it.
-func writeApp(w *writer, app posture.AppContext) {
-	if app == (posture.AppContext{}) {
+func writeApp(w *writer, app posture.AppContext, empty EmptyApp) {
+	if app == (posture.AppContext{}) && empty == (EmptyApp{}) {
 		return
 	}
 	w.raw(`<saml:AttributeStatement>`)
-	for _, a := range [...]struct{ name, value string }{{contract.AppInstanceID, app.InstanceID}, {contract.AppName, app.Name}} {
-		if a.value == "" {
+	for _, a := range [...]struct {
+		name, value string
+		empty       bool
+	}{{contract.AppInstanceID, app.InstanceID, empty.InstanceID}, {contract.AppName, app.Name, empty.Name}} {
+		if a.value == "" && !a.empty {
 			continue
 		}
 		w.raw(`<saml:Attribute Name="`, a.name, `" NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:unspecified"><saml:AttributeValue`)
