@@ -67,7 +67,7 @@ func (w *world) serveOIDC(mux *http.ServeMux, verifier *certs.Verifier, host str
 		"GET /.well-known/openid-configuration": {configuration.ServeConfiguration, nil},
 		"GET /oidc/jwks":                        {keySet.ServeKeySet, nil},
 	} {
-		options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody, WriteError: e.writeError}
+		options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody, WriteError: e.writeError, NewReference: w.reference}
 		mux.Handle(route, web.Handle(route, e.serve, options))
 	}
 	w.party.OIDC = &own.Client{

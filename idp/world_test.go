@@ -51,6 +51,7 @@ type world struct {
 	okta      *conform.Okta
 	ssoURL    string
 	offset    atomic.Int64 // of the clock, nanoseconds
+	requests  atomic.Int64
 	logged    *lockedBuffer
 
 	op        *oidc.Provider
@@ -163,7 +164,7 @@ func (w *world) serve(listener net.Listener, verifier *certs.Verifier) {
 	pair := must(tls.X509KeyPair(certPEM, keyPEM))(w.t)
 	sites := must(certs.NewSites([]certs.Site{{Host: "127.0.0.1", Certificate: &pair, AskClientCertificate: true, ClientCAs: verifier.ClientCAs()}}))(w.t)
 	mux := http.NewServeMux()
-	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody}
+	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody, NewReference: w.reference}
 	mux.Handle("GET /saml/sso", web.Handle("GET /saml/sso", w.provider.ServeSSO, options))
 	mux.Handle("POST /saml/sso", web.Handle("POST /saml/sso", w.provider.ServeSSO, options))
 	w.serveOIDC(mux, verifier, listener.Addr().String())
@@ -290,6 +291,12 @@ func (w *world) signIn(client *http.Client, o conform.RequestOptions) *conform.S
 		w.t.Fatalf("Okta rejects the answer: %v\n%s", err, xml)
 	}
 	return in
+}
+
+// reference names requests in their order, also within one millisecond, which the
+// product's own does not: the tests ask for the last decision.
+func (w *world) reference() string {
+	return fmt.Sprintf("%s%016x", web.NewReference(w.now())[:10], w.requests.Add(1))
 }
 
 // lastDecision is the newest one.
