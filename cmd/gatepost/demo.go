@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"gatepost.dev/conform"
@@ -28,6 +30,11 @@ func (c *demoCommand) run(e *env, scenarios []scenario) (err error) {
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
+	// Keys lie in a folder that goes when this ends: also by a terminal that is
+	// closed, or by a reader of the output who has seen enough.
+	var stopSignals context.CancelFunc
+	e.ctx, stopSignals = signal.NotifyContext(e.ctx, syscall.SIGHUP, syscall.SIGPIPE)
+	defer stopSignals()
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
 	d, err := startDemo(e.ctx, c.Addr, log, time.Now, scenarios)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -238,6 +237,9 @@ func (s *server) tryReload(ctx context.Context) error {
 	if c == nil {
 		return errors.Join(said...)
 	}
+	for _, f := range faults {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", f.String()))
+	}
 	former := s.current.Load()
 	if c.Storage != former.config.Storage || c.Listen != former.config.Listen {
 		return errors.New("storage and listen cannot change while the server runs; restart it for that")
@@ -251,25 +253,6 @@ func (s *server) tryReload(ctx context.Context) error {
 	}
 	s.current.adopt(ctx, s.background, g)
 	return nil
-}
-
-// sweep deletes, again and again, the claims that cannot be replayed any more,
-// and the grants and tokens that cannot be used any more.
-func (s *server) sweep(ctx context.Context) {
-	defer close(s.swept)
-	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()), s.records.SweepTokens(ctx, s.now()))
-			if err != nil && ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants or tokens not swept", slog.String("error", err.Error()))
-			}
-		}
-	}
 }
 
 // stopWithin is how long requests in hand may take when the server stops.
