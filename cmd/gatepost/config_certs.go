@@ -61,7 +61,7 @@ func (k *checker) checkTLS(c *Config) {
 	if c.DeviceHost() != hosts[0] {
 		hosts = append(hosts, c.DeviceHost())
 	}
-	complete := !k.faulty("tls") && len(c.TLS) > 0 && !k.faulty("issuer") && !k.faulty("device_url")
+	complete := !k.faulty("tls") && len(c.TLS) > 0 && !k.faulty("issuer") && !k.faulty("device_url") && hosts[0] != "" // a misspelt key leaves it empty
 	covered := map[string]bool{}
 	for i, pair := range c.TLS {
 		leaf, ok := k.checkPair(fmt.Sprintf("tls[%d]", i), pair)
