@@ -46,7 +46,12 @@ var packages = map[string]rule{
 	"templates":    {why: "pages get one typed value each and know nobody's types"},
 	"internal/web": {why: "the adapter under every handler knows none of them"},
 	"agentapi":     {why: "the wire format, which agent and server share and nothing else", never: world},
-	"certs":        {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
+	"agent/browser": {
+		why:     "the user's browsers on this machine: it is given a certificate and asks no server",
+		imports: []string{"certs"},
+		never:   []string{"net", "net/http", "log"}, except: []string{"net/url"},
+	},
+	"certs": {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
 	"certs/revocation": {
 		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",
 		imports: []string{"certs"},
@@ -122,6 +127,7 @@ var dependencies = map[string]dependency{
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
+	"golang.org/x/sys":                    {why: "the registry, sessions and services of Windows", by: []string{"agent/browser"}, tests: true},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},
