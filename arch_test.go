@@ -50,6 +50,11 @@ var packages = map[string]rule{
 		why:     "what a device finds out about itself; who is told, and how, is not its business",
 		imports: []string{"agentapi"},
 	},
+	"agent/browser": {
+		why:     "the user's browsers on this machine: it is given a certificate and asks no server",
+		imports: []string{"certs"},
+		never:   []string{"net", "net/http", "log"}, except: []string{"net/url"},
+	},
 	"certs": {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
 	"certs/revocation": {
 		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",
@@ -135,7 +140,7 @@ var dependencies = map[string]dependency{
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it", by: []string{"certs/revocation"}},
-	"golang.org/x/sys":                    {why: "the registry of Windows, which the standard library cannot read", by: []string{"agent/collect"}},
+	"golang.org/x/sys":                    {why: "the registry, sessions and services of Windows, which the standard library cannot reach", by: []string{"agent/collect", "agent/browser", "agent/service"}, tests: true},
 	"github.com/yusufpapurcu/wmi":         {why: "WMI is COM; nobody should call that by hand", by: []string{"agent/collect"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"github.com/gofrs/flock":              {why: "one process of an agent at a time, on every system", by: []string{"agent"}},
