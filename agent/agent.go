@@ -1,0 +1,157 @@
+// Package agent is the device side of agentapi: it enrols the device, keeps its
+// key, reports what was observed, renews the certificate, and waits and tries
+// again when the server cannot be reached.
+//
+// What there is to observe is collect's, where a browser finds the certificate is
+// browser's, and how a service is installed is service's; all three are handed
+// in as functions.
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"gatepost.dev/agent/collect"
+	"gatepost.dev/agentapi"
+)
+
+// Agent is the agent of one device. Its methods are not for concurrent use;
+// several processes may have the same Dir.
+type Agent struct {
+	Dir     string                                                      // its state, for its owner only
+	Observe func(ctx context.Context) collect.Observation               // what to report
+	Install func(ctx context.Context, c tls.Certificate, s State) error // gives the certificate to the browsers; nil: nobody does
+	Now     func() time.Time
+	Wait    func(ctx context.Context, d time.Duration) error // until d has passed or ctx ends
+	Random  func() float64                                   // from 0 up to 1, for jitter
+	Log     *slog.Logger
+}
+
+// Errors of an agent.
+var (
+	ErrNotEnrolled = errors.New("the device is not enrolled")
+	ErrEnrolled    = errors.New("the device is enrolled already")
+)
+
+// Enrollment is what it takes to enrol.
+type Enrollment struct {
+	Server   string   // the issuer's URL
+	Token    string   // one use
+	Roots    []byte   // PEM certificates that the server's is trusted by; nil: the system's
+	Browsers Browsers // who gets the certificate
+}
+
+// Enroll enrols the device. Errors: ErrEnrolled, or what the server said.
+func (a *Agent) Enroll(ctx context.Context, n Enrollment) (State, error) {
+	if err := checkServer(n.Server); err != nil {
+		return State{}, err
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	defer unlock()
+	switch _, err := a.readState(); {
+	case err == nil:
+		return State{}, ErrEnrolled
+	case !errors.Is(err, ErrNotEnrolled):
+		return State{}, err
+	}
+	observed := a.look(ctx)
+	key, csr, err := newKey()
+	if err != nil {
+		return State{}, err
+	}
+	w, err := newWire(n.Server, n.Roots, nil)
+	if err != nil {
+		return State{}, err
+	}
+	defer w.close()
+	var e agentapi.Enrollment
+	if err := w.post(ctx, agentapi.EnrollPath, agentapi.EnrollRequest{Token: n.Token, CSR: csr, Device: observed.Device}, &e); err != nil {
+		return State{}, fmt.Errorf("enrol at %s: %w", n.Server, err)
+	}
+	if err := checkServer(e.DeviceURL); err != nil {
+		return State{}, fmt.Errorf("the server names a device URL: %w", err)
+	}
+	s := State{
+		Server: n.Server, Roots: string(n.Roots), Browsers: n.Browsers, DeviceURL: e.DeviceURL, DeviceID: e.DeviceID, Enrolled: e.State,
+		Sequence: e.Sequence, Every: time.Duration(e.ReportEvery) * time.Second, RenewAt: e.RenewAt,
+	}
+	if err := a.writeCredential(key, e.Certificate, e.Authority); err != nil {
+		return State{}, err
+	}
+	if err := a.writeState(s); err != nil {
+		return State{}, err
+	}
+	a.install(ctx, &s)
+	return s, nil
+}
+
+// look observes the device, and notes what could not be found out.
+func (a *Agent) look(ctx context.Context) collect.Observation {
+	o := a.Observe(ctx)
+	if len(o.Problems) > 0 {
+		a.Log.LogAttrs(ctx, slog.LevelInfo, "not all could be found out", slog.Any("problems", o.Problems))
+	}
+	return o
+}
+
+// checkServer wants https, a host, and nothing behind it.
+func checkServer(server string) error {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%q is no URL of a server: write https:// and its host", server)
+	}
+	return nil
+}
+
+// newKey makes a key and the request for its certificate, in which nothing else
+// stands.
+func newKey() (*ecdsa.PrivateKey, string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, "", err
+	}
+	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+// install gives the certificate to the browsers. That it cannot is noted, and no
+// reason not to report.
+func (a *Agent) install(ctx context.Context, s *State) {
+	if a.Install == nil || s.Browsers.None {
+		return
+	}
+	c, err := a.credential()
+	if err == nil {
+		err = a.Install(ctx, c, *s)
+	}
+	s.BrowserTrouble = ""
+	if err != nil {
+		s.BrowserTrouble = err.Error()
+		a.Log.LogAttrs(ctx, slog.LevelWarn, "browsers do not have the certificate", slog.String("error", err.Error()))
+	}
+	if err := a.writeState(*s); err != nil {
+		a.Log.LogAttrs(ctx, slog.LevelError, "state not written", slog.String("error", err.Error()))
+	}
+}
+
+// State tells how the agent is, or ErrNotEnrolled.
+func (a *Agent) State() (State, error) { return a.readState() }
+
+// Credential is the device's certificate with its key, or ErrNotEnrolled.
+func (a *Agent) Credential() (tls.Certificate, error) { return a.credential() }
