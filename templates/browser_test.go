@@ -85,8 +85,9 @@ func browser(t *testing.T) context.Context {
 	if err != nil {
 		t.Fatal("this test needs Chromium (apt-get install chromium): ", err)
 	}
+	folder := home(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.DisableGPU,
-		chromedp.Env("HOME="+home(t)), chromedp.Flag("disable-component-update", true))
+		chromedp.Env("HOME="+folder, "TMPDIR="+folder), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}

@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 		"one host": {func(s *site) {
 			s.replace("device_url: https://device.posture.example.com\n", "")
 		}, "4: warning: tls[1].cert: \"DIR/device-tls.crt\" covers neither the host of issuer nor that of device_url; delete the pair"},
-		"a misspelt issuer": {func(s *site) { s.replace("issuer:", "isuer:") }, "1: isuer: is not a known key; write issuer"},
+		"a misspelt issuer":                {func(s *site) { s.replace("issuer:", "isuer:") }, "1: isuer: is not a known key; write issuer"},
 		"the built-in authority once more": {func(s *site) { s.replace("mdm-ca.crt, id_from: cn", "device-ca.crt, id_from: uri") }, ""},
 		"no files": {func(s *site) {
 			for _, f := range []string{"tls.crt", "tls.key", "gatepost.db", "keys", "device-ca.crt", "device-ca.key", "mdm-ca.crt", "acme-sp.xml"} {

@@ -71,12 +71,19 @@ func trust(t *testing.T, home string, d *demo) {
 }
 
 // hold imports the device's PKCS#12 file, and has Chromium choose it without
-// asking: headless Chromium would wait for ever at a dialogue that nobody sees.
-// The setting in its profile is the one that the policy
-// AutoSelectCertificateForUrls makes, which holds for the whole machine.
+// asking.
 func hold(t *testing.T, home string, d *demo, device string) {
 	t.Helper()
 	nss(t, "pk12util", "-d", "sql:"+home+"/.pki/nssdb", "-i", d.device(device).p12File, "-W", d.password)
+	choose(t, home, d)
+}
+
+// choose has Chromium choose a certificate without asking: headless Chromium
+// would wait for ever at a dialogue that nobody sees. The setting in its profile
+// is the one that the policy AutoSelectCertificateForUrls makes, which holds for
+// the whole machine.
+func choose(t *testing.T, home string, d *demo) {
+	t.Helper()
 	type object = map[string]any
 	preferences, err := json.Marshal(object{"profile": object{"content_settings": object{"exceptions": object{
 		"auto_select_certificate": object{d.deviceURL() + ",*": object{"setting": object{"filters": []object{{}}}}},
@@ -100,7 +107,7 @@ func chromium(t *testing.T, home string) context.Context {
 		t.Fatal("this test needs Chromium (apt-get install chromium): ", err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.DisableGPU,
-		chromedp.Env("HOME="+home), chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.Flag("disable-component-update", true))
+		chromedp.Env("HOME="+home, "TMPDIR="+home), chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
