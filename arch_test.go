@@ -55,6 +55,10 @@ var packages = map[string]rule{
 		imports: []string{"certs"},
 		never:   []string{"net", "net/http", "log"}, except: []string{"net/url"},
 	},
+	"agent/service": {
+		why:   "has the system run a program, and knows nothing of what that does",
+		never: []string{"net", "log", "crypto"},
+	},
 	"certs": {why: "keys, chains and TLS; whom a certificate belongs to is the inventory's"},
 	"certs/revocation": {
 		why:     "asks the authorities of others over HTTP and from files, which certs itself must not",

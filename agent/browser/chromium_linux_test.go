@@ -50,7 +50,7 @@ func shown(t *testing.T, u User, url string) string {
 		t.Fatal("this test needs Chromium (apt-get install chromium): ", err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.DisableGPU,
-		chromedp.Env("HOME="+u.Home, "TMPDIR="+u.Home), chromedp.UserDataDir(filepath.Join(u.Home, "profile")),
+		chromedp.Env("HOME="+u.Home), chromedp.UserDataDir(filepath.Join(u.Home, "profile")),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("ignore-certificate-errors", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)

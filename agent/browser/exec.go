@@ -35,8 +35,8 @@ func Exec(ctx context.Context, c Command) (string, error) {
 	switch {
 	case stdout.full || stderr.full:
 		err = errors.Join(errors.New("it wrote on and on, and was stopped"), err)
-	case errors.Is(err, exec.ErrNotFound) && (c.Name == "certutil" || c.Name == "pk12util"):
-		return "", fmt.Errorf("%s: %w: install the package %s, then run this again", c.Name, exec.ErrNotFound, nssTools)
+	case errors.Is(err, exec.ErrNotFound):
+		return "", missing(c.Name)
 	case err != nil && ctx.Err() != nil:
 		err = errors.Join(err, ctx.Err())
 	}
@@ -44,6 +44,14 @@ func Exec(ctx context.Context, c Command) (string, error) {
 		return stdout.text.String(), fmt.Errorf("%s: %w: %s", c.Name, err, firstLines(stderr.text.String()))
 	}
 	return stdout.text.String(), nil
+}
+
+// missing says what to do about a program that is not there.
+func missing(name string) error {
+	if name == "certutil" || name == "pk12util" {
+		return fmt.Errorf("%s: %w: install the package %s, then run this again", name, exec.ErrNotFound, nssTools)
+	}
+	return fmt.Errorf("%s: %w", name, exec.ErrNotFound)
 }
 
 // firstLines is the beginning of a message, for an error.

@@ -24,12 +24,3 @@ func become(cmd *exec.Cmd, user *User) (release func() error, err error) {
 	}
 	return release, nil
 }
-
-// owner is who a folder belongs to.
-func owner(info os.FileInfo) (uid, gid uint32, ok bool) {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, 0, false
-	}
-	return stat.Uid, stat.Gid, true
-}

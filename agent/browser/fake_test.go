@@ -114,8 +114,9 @@ func (r *recorder) windows(_ context.Context, c Command) (string, error) {
 		}
 	}
 	before, after, _ := strings.Cut(deleteScript, "%s")
-	kept, isDelete := strings.CutPrefix(script, before+"$_.Thumbprint -ne '")
-	if kept, isDelete = strings.CutSuffix(kept, "'"+after); isDelete {
+	kept, _ := strings.CutPrefix(script, before+"$_.Thumbprint -ne '")
+	kept, isDelete := strings.CutSuffix(kept, "'"+after)
+	if isDelete {
 		named.Args[len(c.Args)-1] = "DELETE ALL BUT " + kept
 	}
 	if err := r.record(named); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 )
@@ -125,7 +126,7 @@ func (l *Linux) writePolicies(value string) error {
 }
 
 // eachDatabase calls f for the databases of every user. One that fails does not
-// keep the others from their turn.
+// keep the others from their turn, but for want of NSS's programs all would.
 func (l *Linux) eachDatabase(create bool, f func(database) error) error {
 	users, err := l.Users()
 	if err != nil {
@@ -135,7 +136,11 @@ func (l *Linux) eachDatabase(create bool, f func(database) error) error {
 		dirs, e := databases(u.Home, create)
 		err = errors.Join(err, e)
 		for _, dir := range dirs {
-			if e := f(database{dir: dir, user: u, run: l.Run}); e != nil {
+			e := f(database{dir: dir, user: u, run: l.Run})
+			if errors.Is(e, exec.ErrNotFound) {
+				return errors.Join(err, e)
+			}
+			if e != nil {
 				err = errors.Join(err, fmt.Errorf("certificates of %s in %s: %w", u.Name, dir, e))
 			}
 		}

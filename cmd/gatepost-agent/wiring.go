@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"gatepost.dev/agent"
@@ -80,11 +81,20 @@ func installService(e *env) (next string, err error) {
 	if self, err = filepath.EvalSymlinks(self); err != nil {
 		return "", err
 	}
-	next, err = service.New().Install(e.ctx, service.Program{Executable: self, Args: []string{"--state", e.state, "run"}, StateDir: e.state})
+	next, err = service.New().Install(e.ctx, service.Program{Executable: self, Args: []string{"--state", e.state, "run"}, StateDir: e.state, Writes: browserFolders()})
 	if err != nil {
 		return "", fmt.Errorf("the device is enrolled, but no service reports by itself: %w; \"gatepost-agent run\" does that as well", err)
 	}
 	return next, nil
+}
+
+// browserFolders are where the certificate and the policies of browsers are: the
+// service may write nowhere else but to its state.
+func browserFolders() []string {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	return []string{"/etc", "/home", "/root"}
 }
 
 // serviceStatus says how the service is.

@@ -1,8 +1,10 @@
 package browser
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,8 +14,6 @@ import (
 	"testing"
 	"time"
 )
-
-const deviceURL = "https://device.example.com/"
 
 // nobody is a user that every Linux system has, and that is not root.
 const nobody = 65534
@@ -61,6 +61,21 @@ func TestInstallRenewRemove(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestInterrupted: an import that ended after its first half is done again.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	u := me(t)
+	l := linux(t, u)
+	c := newAuthority(t, "Device CA").credential(t, "d1", 0)
+	newDatabase(t, nssdb(u), "")
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate.Raw}))
+	nss(t, "certutil", "-A", "-d", "sql:"+nssdb(u), "-n", nicknameOf(c.Certificate), "-t", ",,", "-a", "-i", write(t, text))
+	check(t, l.Install(t.Context(), c, deviceURL))
+	if got := listing(t, nssdb(u)); strings.Count(got, "u,u,u") != 1 || strings.Count(got, "< ") != 1 {
+		t.Errorf("there is\n%s", got)
+	}
 }
 
 // TestSameKey: a certificate that goes does not take the key of the next along.
@@ -243,6 +258,12 @@ func TestExec(t *testing.T) {
 		if _, err := Exec(t.Context(), try.c); err == nil || !strings.Contains(err.Error(), try.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	l := linux(t, me(t), me(t))
+	l.Run = func(_ context.Context, c Command) (string, error) { return "", missing("certutil") }
+	err := l.Install(t.Context(), newAuthority(t, "Device CA").credential(t, "d1", 0), deviceURL)
+	if err == nil || strings.Count(err.Error(), "libnss3-tools") != 1 {
+		t.Errorf("without NSS's programs: %v", err)
 	}
 	if out, err := Exec(t.Context(), Command{Name: "env"}); err != nil || strings.Contains(out, "HOME=") {
 		t.Errorf("%q, %v: it inherits", out, err)

@@ -49,28 +49,6 @@ func passwd(root string) ([]User, error) {
 	return slices.DeleteFunc(users, func(u User) bool { return !atHome(u) }), nil
 }
 
-// folderOwners lists the people that folders belong to.
-func folderOwners(dir string, first uint32) ([]User, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("find the users: %w", err)
-	}
-	var users []User
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.IsDir() {
-			continue
-		}
-		if uid, gid, ok := owner(info); ok && uid >= first {
-			if gid < first {
-				gid = uid // a folder of root's group makes nobody a member of it
-			}
-			users = append(users, User{Name: e.Name(), Home: filepath.Join(dir, e.Name()), UID: uid, GID: gid})
-		}
-	}
-	return users, nil
-}
-
 // atHome tells whether the home is there and the user's own.
 func atHome(u User) bool {
 	info, err := os.Stat(u.Home)
