@@ -94,7 +94,7 @@ func decode(r *http.Request) (*saml.Message, error) {
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBody+1))
 		if err != nil {
-			return nil, fmt.Errorf("read request: %w", err)
+			return nil, err // which says itself whether it was too long or too slow
 		}
 		if len(body) > MaxRequestBody {
 			return nil, &saml.BadRequest{Reason: "too_large", Err: errors.New("request body is too large")}
@@ -105,12 +105,13 @@ func decode(r *http.Request) (*saml.Message, error) {
 	return nil, &saml.BadRequest{Reason: "method", Err: fmt.Errorf("method %q is not served", r.Method)}
 }
 
+// badRequest maps what is wrong with a request. An error of reading it is the
+// adapter's to map.
 func badRequest(err error) error {
-	reason := "malformed"
-	if bad := (*saml.BadRequest)(nil); errors.As(err, &bad) {
-		reason = bad.Reason
+	if bad, ok := errors.AsType[*saml.BadRequest](err); ok {
+		return &web.Error{Status: http.StatusBadRequest, Reason: bad.Reason, Err: err}
 	}
-	return &web.Error{Status: http.StatusBadRequest, Reason: reason, Err: err}
+	return err
 }
 
 // newID makes an identifier for an answer: an NCName with 128 random bits (SAML
