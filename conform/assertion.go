@@ -93,14 +93,15 @@ func checkIssueInstant(a *answer, el *etree.Element) error {
 }
 
 // checkNameID compares with the Subject that was sent, byte for byte but for
-// the white space around it.
+// the white space around it, which is that of XML (XML 1.0 2.3): a no-break space
+// is part of the name.
 func checkNameID(a *answer) error {
 	id, err := descend(a.assertion, nsAssertion, "Subject", "NameID")
 	if err != nil {
 		return err
 	}
 	a.signIn.Subject = text(id)
-	if want := strings.TrimSpace(a.request.subject); a.signIn.Subject == "" || want != "" && a.signIn.Subject != want {
+	if want := strings.Trim(a.request.subject, " \t\r\n"); a.signIn.Subject == "" || want != "" && a.signIn.Subject != want {
 		return fmt.Errorf("the NameID is %q, not %q", a.signIn.Subject, want)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/beevik/etree"
-	dsig "github.com/russellhaering/goxmldsig"
 )
 
 func encode(doc string) string { return base64.StdEncoding.EncodeToString([]byte(doc)) }
@@ -94,14 +93,8 @@ func mutations() map[string]struct {
 		"assertion's signature twice":   {response{signAssertion: true, key: idpKeys(), after: again("Assertion", "Signature")}, "assertion-signature", ""},
 		"signature at the end":          {tamper(func(r *etree.Element) { s := at(r, "Signature"); r.RemoveChild(s); r.AddChild(s) }), "response-signature", ""},
 		"assertion's signature wrapped": {response{signAssertion: true, key: idpKeys(), after: wrapped}, "response-signature", ""},
-		"SHA-1 signature":               {response{signAssertion: true, key: idpKeys(), after: algorithm(dsig.RSASHA1SignatureMethod, "SignatureMethod")}, "assertion-signature", ""},
 		"HMAC": {response{signAssertion: true, key: idpKeys(), after: algorithm("http://www.w3.org/2000/09/xmldsig#hmac-sha1", "SignatureMethod")},
 			"assertion-signature", ""},
-		"SHA-1 digest":       {response{signAssertion: true, key: idpKeys(), after: algorithm(nsSignature+"sha1", "Reference", "DigestMethod")}, "assertion-signature", ""},
-		"inclusive c14n":     {response{signAssertion: true, key: idpKeys(), after: algorithm("http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "CanonicalizationMethod")}, "assertion-signature", ""},
-		"another transform":  {response{signAssertion: true, key: idpKeys(), after: again("Assertion", "Signature", "SignedInfo", "Reference", "Transforms", "Transform")}, "assertion-signature", ""},
-		"two references":     {response{signAssertion: true, key: idpKeys(), after: again("Assertion", "Signature", "SignedInfo", "Reference")}, "assertion-signature", ""},
-		"empty reference":    {response{signAssertion: true, key: idpKeys(), after: set("URI", "", "Assertion", "Signature", "SignedInfo", "Reference")}, "assertion-signature", ""},
 		"object in it":       {response{signAssertion: true, key: idpKeys(), after: func(r *etree.Element) { at(r, "Assertion", "Signature").CreateElement("ds:Object") }}, "assertion-signature", ""},
 		"signature in Fact":  {response{signAssertion: true, key: idpKeys(), after: func(r *etree.Element) { at(r, fact...).AddChild(at(r, "Assertion", "Signature").Copy()) }}, "response-signature", ""},
 		"signature no child": {response{signAssertion: true, key: idpKeys(), after: drop("Assertion", "Signature", "SignedInfo")}, "assertion-signature", ""},

@@ -85,6 +85,31 @@ func TestReceiveAccepts(t *testing.T) {
 	}
 }
 
+// TestReceiveSubjectSpace: white space is XML's four characters (XML 1.0 2.3).
+// Another one at an end is the user's, which the simulator took for a
+// difference once.
+func TestReceiveSubjectSpace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ asked, answered, rule string }{
+		{" \t\r\nuser@example.com \t\r\n", "user@example.com", ""},
+		{"\u00a0user@example.com\u00a0", "\u00a0user@example.com\u00a0", ""},
+		{"\nuser@example.com\u2003\n", "user@example.com\u2003", ""},
+		{"user@example.com\u00a0", "user@example.com", "name-id"},
+		{"user@example.com", "user@example.com\u00a0", "name-id"},
+		{"user@example.com ", "user@example.com ", "name-id"},
+	} {
+		o := newTestOkta(t, nil)
+		req := request(t, o, func(r *RequestOptions) { r.Subject = c.asked })
+		_, err := o.Receive(spoil(say(c.answered, "Assertion", "Subject", "NameID")).answerTo(t, o, req.ID), "https://acme.okta.example/app/UserHome")
+		if c.rule == "" && err != nil {
+			t.Errorf("%q, %q: %v", c.asked, c.answered, err)
+		}
+		if c.rule != "" {
+			wantRejection(t, err, c.rule, "")
+		}
+	}
+}
+
 // TestReceiveFailure: a signed failure is the provider's word, not a fault.
 func TestReceiveFailure(t *testing.T) {
 	t.Parallel()

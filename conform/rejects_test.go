@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/beevik/etree"
+
+	"gatepost.dev/contract"
 )
 
 func TestReceiveRejects(t *testing.T) {
@@ -104,6 +106,34 @@ func TestReceiveAppContext(t *testing.T) {
 			_, err := o.Receive(p.answerTo(t, o, request(t, o, nil).ID), "https://acme.okta.example/app/UserHome")
 			wantRejection(t, err, "app-context", text)
 		})
+	}
+}
+
+// TestReceiveAppContextTwice: the right value first does not excuse another one
+// after it, wherever it stands.
+func TestReceiveAppContextTwice(t *testing.T) {
+	t.Parallel()
+	app := &AppContext{InstanceID: "0oa1", Name: "Wiki"}
+	for _, name := range []string{contract.AppInstanceID, contract.AppName} {
+		for _, tag := range []string{"AttributeValue", "Attribute", "AttributeStatement"} {
+			t.Run(name+" in another "+tag, func(t *testing.T) {
+				t.Parallel()
+				o := newTestOkta(t, func(c *OktaConfig) { c.SendAppContext = app })
+				p := signedBoth()
+				p.app = app
+				p.edit = func(r *etree.Element) {
+					value := r.FindElement("//Attribute[@Name='" + name + "']/AttributeValue")
+					el := value
+					for el.Tag != tag {
+						el = el.Parent()
+					}
+					el.Parent().InsertChildAt(el.Index(), el.Copy())
+					value.SetText("another")
+				}
+				_, err := o.Receive(p.answerTo(t, o, request(t, o, nil).ID), "https://acme.okta.example/app/UserHome")
+				wantRejection(t, err, "app-context", "The AppContext response from the Identity Provider is invalid")
+			})
+		}
 	}
 }
 

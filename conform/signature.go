@@ -12,8 +12,8 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 )
 
-// Okta's minimum is SHA-256 ("Response Signature Algorithm"), and its keys are
-// RSA.
+// Okta's setting "Response Signature Algorithm" is a minimum, of SHA-1 or of
+// SHA-256: what is stronger is accepted too. Here it is SHA-256. Its keys are RSA.
 var (
 	goodSignatures = []string{dsig.RSASHA256SignatureMethod, dsig.RSASHA384SignatureMethod, dsig.RSASHA512SignatureMethod}
 	goodDigests    = []string{nsEncrypt + "sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384", nsEncrypt + "sha512"}
