@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -33,8 +34,11 @@ func (c *demoCommand) run(e *env, scenarios []scenario) (err error) {
 	// Keys lie in a folder that goes when this ends: also by a terminal that is
 	// closed, or by a reader of the output who has seen enough.
 	var stopSignals context.CancelFunc
-	e.ctx, stopSignals = signal.NotifyContext(e.ctx, syscall.SIGHUP, syscall.SIGPIPE)
+	e.ctx, stopSignals = signal.NotifyContext(e.ctx, syscall.SIGHUP)
 	defer stopSignals()
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE) // writing fails then, and ends nothing
+	defer signal.Stop(pipe)
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
 	d, err := startDemo(e.ctx, c.Addr, log, time.Now, scenarios)
 	if err != nil {
