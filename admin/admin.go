@@ -134,6 +134,10 @@ func fail(err error) *web.Error {
 			return &web.Error{Status: f.status, Reason: f.reason, Public: err.Error(), Err: err}
 		}
 	}
+	if errors.Is(err, posture.ErrUnfinished) {
+		return &web.Error{Status: http.StatusServiceUnavailable, Reason: "unfinished", Err: err,
+			Public: "The file is taken, but the records could not be written to their end; the server goes on with that by itself. See its log for what is in the way."}
+	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &web.Error{Status: http.StatusRequestEntityTooLarge, Reason: "body_too_large",
 			Public: fmt.Sprintf("More than %d bytes are not taken.", tooLarge.Limit), Err: err}

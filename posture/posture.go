@@ -28,6 +28,7 @@ var (
 	ErrExists         = errors.New("already exists")
 	ErrReplayed       = errors.New("request was answered before")
 	ErrNoGrant        = errors.New("no such grant")
+	ErrUnfinished     = errors.New("the import is taken, but not yet written to its end; that goes on by itself")
 	ErrNoToken        = errors.New("no such token")
 	ErrSuspected      = errors.New("there may be two of this device; an administrator decides")
 )

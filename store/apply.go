@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,8 @@ func (a *applier) run(ctx context.Context) (Result, error) {
 			total.Unchanged += r.Unchanged
 			done += r.Created + r.Updated + r.Unchanged
 		}
-		if err := errors.Join(errs...); errors.Is(err, errEnded) {
+		// One is enough to say: what ails one commit ails those beside it.
+		if err := cmp.Or(errs...); errors.Is(errors.Join(errs...), errEnded) {
 			return total, nil
 		} else if err != nil {
 			return total, err

@@ -230,8 +230,8 @@ func (im *Import) Abort(ctx context.Context) error {
 
 // Commit applies what was staged. First it marks the import as committed: if
 // that fails, nothing is imported. From then on the import is done, whatever
-// happens: ctx no longer counts, and what an error or the end of the process
-// leaves is applied by ResumeImports or the next BeginImport. progress is called
+// happens: ctx no longer counts, and what an error (posture.ErrUnfinished) or the
+// end of the process leaves is applied by ResumeImports or the next BeginImport. progress is called
 // from the caller's goroutine with the rows applied and the rows in all; it may
 // be nil.
 //
@@ -247,7 +247,11 @@ func (im *Import) Commit(ctx context.Context, progress func(done, total int)) (R
 	}
 	defer im.end()
 	a := applier{r: im.r, record: im.record, rev: rev, progress: progress}
-	return a.run(context.WithoutCancel(ctx))
+	result, err := a.run(context.WithoutCancel(ctx))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", posture.ErrUnfinished, err)
+	}
+	return result, err
 }
 
 // mark is the point of no return. It gives the revision of the record then.

@@ -8,8 +8,9 @@ import (
 	"gatepost.dev/posture"
 )
 
-// ResumeImports is called at start-up, before anything else imports: it applies
-// the rest of an import that was committed and deletes one that was not.
+// ResumeImports is called at start-up and from time to time, while nobody else
+// has the store open: it applies the rest of an import that was committed, and
+// deletes one that was not. posture.ErrExists: this process is at an import.
 func (r *Records) ResumeImports(ctx context.Context) error {
 	if !r.importing.TryLock() {
 		return fmt.Errorf("an import: %w", posture.ErrExists)
