@@ -79,7 +79,9 @@ func TestBodyLimit(t *testing.T) {
 	body += strings.Repeat("x", limit-len(body))
 
 	long := &counting{Reader: strings.NewReader(body + strings.Repeat("x", 1<<20))}
-	err := w.provider.ServeSSO(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, w.ssoURL, long))
+	direct := httptest.NewRequestWithContext(t.Context(), http.MethodPost, w.ssoURL, long)
+	direct.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	err := w.provider.ServeSSO(httptest.NewRecorder(), direct)
 	if e, ok := errors.AsType[*web.Error](err); !ok || e.Status != http.StatusBadRequest || e.Reason != "too_large" {
 		t.Errorf("a byte more and then some: %v", err)
 	}

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -140,7 +141,7 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		Protocol:     protocol,
 		RequestID:    requestID,
 		Subject:      s.user,
-		DeviceID:     s.who.device.ID,
+		DeviceID:     cmp.Or(s.who.device.ID, s.who.identity.DeviceID), // of a certificate that does not count, whose it was
 		Authority:    s.who.identity.Authority,
 		Certificate:  s.who.identity.Serial,
 		App:          app,
