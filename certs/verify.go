@@ -51,10 +51,11 @@ type Verifier struct {
 	accepted, refused *cache
 }
 
-// Entries that are remembered; the less for refusals, which cost less to make
-// again.
+// Entries that are remembered: of the good, some 5 KB each, as many as a fleet has
+// agents that report in turn, since each that is pushed out costs two signatures
+// when it comes again; the less for refusals, which cost less to make again.
 const (
-	acceptedEntries = 4096
+	acceptedEntries = 1 << 15
 	refusedEntries  = 512
 )
 
