@@ -95,7 +95,7 @@ func (c *benchAgents) measure(b *bench) (*agentsResult, error) {
 			r.SignInLoaded, err = b.signIns(c, func() (err error) { r.Reports, err = b.load(c); return err })
 			return err
 		}},
-		// {"start, with a sync for each commit", func() error { return b.restart("--commit-singly") }},
+		{"start the server again, with a sync for each commit", func() error { return b.restart("--commit-singly") }},
 		{"connect the fleet again", func() error { return b.connect(r) }},
 		{"measure a lone agent again", func() (err error) { r.LoneSingly, err = b.lone(c); return err }},
 		{"measure the fleet again", func() (err error) { r.Singly, err = b.load(c); return err }},

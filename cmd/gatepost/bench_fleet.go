@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -82,6 +81,7 @@ type member struct {
 	conn        *tls.Conn
 	in          *bufio.Reader
 	sequence    uint64
+	body        bytes.Buffer
 	request     bytes.Buffer
 }
 
@@ -99,13 +99,13 @@ func (f *fleet) do(ctx context.Context, q fleetRequest) (fleetAnswer, error) {
 	case "enrol":
 		f.members = make([]*member, q.N)
 		client := newFleetHTTP(f.roots)
-		err := each(q.N, 64, func(i int) (err error) {
+		err := eachNumber(q.N, 64, func(i int) (err error) {
 			f.members[i], err = enrolMember(ctx, f.admin, client, f.issuer, i+1)
 			return err
 		})
 		return rate(q.N), err
 	case "connect":
-		err := each(len(f.members), 64, func(i int) error {
+		err := eachNumber(len(f.members), 64, func(i int) error {
 			if err := f.members[i].connect(ctx, f.roots); err != nil {
 				return err
 			}
@@ -159,8 +159,8 @@ func (f *fleet) load(members []*member, n int, seconds float64) (fleetAnswer, er
 	return fleetAnswer{PerSecond: float64(len(all)) / took.Seconds(), Latency: summarise(all)}, nil
 }
 
-// each calls do for every number below n, some at a time, until one fails.
-func each(n, atOnce int, do func(i int) error) error {
+// eachNumber calls do for every number below n, some at a time, until one fails.
+func eachNumber(n, atOnce int, do func(i int) error) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	var wg sync.WaitGroup
@@ -227,64 +227,11 @@ func enrolMember(ctx context.Context, tokens *admin.Client, client *http.Client,
 	if err != nil {
 		return nil, err
 	}
-	return &member{id: fmt.Sprint(number), url: e.DeviceURL, certificate: tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}}, nil
+	return &member{id: e.DeviceID, url: e.DeviceURL, certificate: tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}}, nil
 }
 
 func memberDevice(number int) agentapi.Device {
 	return agentapi.Device{
 		Vendor: "Dell Inc.", Model: "Latitude 5450", OS: "Linux", OSVersion: "12.11", Serial: fmt.Sprintf("BENCH%07d", number), HardwareID: fmt.Sprintf("board-%d", number),
 	}
-}
-
-// connect opens the member's connection, in place of a former one.
-func (m *member) connect(ctx context.Context, roots *x509.CertPool) error {
-	if m.conn != nil {
-		m.conn.Close()
-	}
-	u, err := url.Parse(m.url)
-	if err != nil {
-		return err
-	}
-	config := tlsFor(roots, &m.certificate)
-	config.ServerName = u.Hostname()
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", u.Host)
-	if err != nil {
-		return err
-	}
-	m.conn, m.in = conn.(*tls.Conn), bufio.NewReaderSize(conn, 1<<10)
-	return nil
-}
-
-// report sends one report over the member's connection, and tells how long it
-// took until it was durable.
-func (m *member) report() (time.Duration, error) {
-	m.sequence++
-	body, err := json.Marshal(agentapi.Report{
-		Sequence: m.sequence, ObservedAt: time.Now().UTC(), BootID: "5d1c1a2e-0000-4000-8000-000000000000",
-		Facts: map[string]string{
-			agentapi.FactDiskEncrypted: "true", agentapi.FactFirewallOn: "true", agentapi.FactSecureBoot: "true", agentapi.FactTPMPresent: "true",
-			agentapi.FactScreenLock: "true", agentapi.FactPendingUpdates: "0", "EDR": "none",
-		},
-	})
-	if err != nil {
-		return 0, err
-	}
-	m.request.Reset()
-	fmt.Fprintf(&m.request, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", agentapi.ReportPath, m.url[len("https://"):], len(body))
-	m.request.Write(body)
-	began := time.Now()
-	if _, err := m.conn.Write(m.request.Bytes()); err != nil {
-		return 0, err
-	}
-	response, err := http.ReadResponse(m.in, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	took := time.Since(began)
-	if err == nil && response.StatusCode != http.StatusAccepted {
-		err = fmt.Errorf("a report was answered with %s: %s", response.Status, text)
-	}
-	return took, err
 }
