@@ -18,6 +18,7 @@ type process struct {
 	started   time.Time
 	stopping  <-chan struct{}
 	askedOCSP func(result string)
+	gate      *web.Gate // sign-ins before reports
 }
 
 // adminHandler wires the administration API of a generation.

@@ -22,13 +22,16 @@ type endpoint struct {
 
 // mount wires the endpoints of both hosts: on the device host, where browsers
 // prove their device, and on the issuer's, where everybody else asks.
-func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, options *web.Options) {
+func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, gate *web.Gate, options *web.Options) {
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
 	agents, enroll := g.agentEndpoints(records, verifier, former, options)
-	device := slices.Concat(g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages), agents)
-	issuer := slices.Concat(g.metadataEndpoints(&pages), g.tokenEndpoints(records, options), enroll)
+	each(gate.Patient, agents, enroll)
+	signIns, authorize, token := g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages), g.tokenEndpoints(records, options)
+	each(gate.Urgent, signIns, authorize, token)
+	device := slices.Concat(signIns, authorize, agents)
+	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
 		device = append(device, issuer...)
@@ -37,6 +40,15 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
 	}, &pages}
 	g.device, g.issuer = newMux(append(device, notFound), g.proxy), newMux(append(issuer, notFound), g.proxy)
+}
+
+// each puts around what serves the endpoints.
+func each(around func(web.HandlerFunc) web.HandlerFunc, endpoints ...[]endpoint) {
+	for _, some := range endpoints {
+		for i := range some {
+			some[i].serve = around(some[i].serve)
+		}
+	}
 }
 
 // newMux serves the endpoints; another method on the path of one is answered as

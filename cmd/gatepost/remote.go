@@ -80,12 +80,12 @@ func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) 
 	defer func() { err = errors.Join(err, db.Close()) }()
 	records := store.New(db)
 	if err := records.ResumeImports(e.ctx); err != nil {
-		return fmt.Errorf("resume imports: %w", err)
+		fmt.Fprintf(e.stderr, "gatepost: warning: an interrupted import is not finished: %v\n", err)
 	}
 	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	background, stop := context.WithCancel(e.ctx)
 	defer stop()
-	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done(), askedOCSP: func(string) {}}, options)
+	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done(), askedOCSP: func(string) {}, gate: web.NewGate(0)}, options)
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,8 @@ type server struct {
 	current generations
 	process process
 
+	misdirected http.Handler // answers who is on a connection for another host
+
 	public, opsListener, socket net.Listener
 	servers                     []*http.Server
 	failed                      chan error
@@ -112,7 +114,7 @@ type server struct {
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
 	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
-	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP}
+	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP, gate: web.NewGate(0)}
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
 	if err != nil {
 		return nil, err
@@ -120,6 +122,9 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	s.kv, s.records = kv, store.New(kv)
 	s.ops = newOps(s.records, s.current.lists)
 	s.web = &web.Options{Log: o.log, Now: o.now, Count: s.ops.count}
+	s.misdirected = web.Handle("misdirected", func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusMisdirectedRequest, Reason: "misdirected", Public: "This connection is for another host."}
+	}, s.web)
 	defer func() {
 		if err != nil {
 			s.stopBackground()
@@ -128,10 +133,6 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		}
 	}()
 
-	// What an interrupted import had promised is kept before anybody asks.
-	if err := s.records.ResumeImports(ctx); err != nil {
-		return nil, fmt.Errorf("resume imports: %w", err)
-	}
 	g, err := newGeneration(ctx, c, s.records, nil, s.process, s.web)
 	if err != nil {
 		return nil, err
@@ -208,7 +209,7 @@ func listenSocket(path string) (net.Listener, error) {
 // to its end.
 func (s *server) servePublic(w http.ResponseWriter, r *http.Request) {
 	if s.sites.Misdirected(r.TLS.ServerName, r.Host) {
-		http.Error(w, "This connection is for another host.", http.StatusMisdirectedRequest)
+		s.misdirected.ServeHTTP(w, r)
 		return
 	}
 	s.current.Load().ServeHTTP(w, r, s.sites.SiteFor(r.TLS.ServerName))
