@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -48,6 +50,9 @@ func (c *enrollCommand) Run(e *env) error {
 	})
 	if errors.Is(err, agent.ErrEnrolled) {
 		return fmt.Errorf("%w; \"gatepost-agent status\" says as what, \"gatepost-agent uninstall\" ends it", err)
+	}
+	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && c.CA == "" {
+		return fmt.Errorf("%w (%v); if that is right, name its authority with --ca", err, unknown.Cert.Issuer)
 	}
 	if err != nil {
 		return err
@@ -146,6 +151,7 @@ type runCommand struct{}
 // Run reports until it is stopped.
 func (*runCommand) Run(e *env) error {
 	a := newAgent(e)
+	a.Log = slog.New(slog.NewJSONHandler(e.stderr, nil)) // nobody is looking
 	return enrolledFirst(service.Run(e.ctx, a.Run))
 }
 
