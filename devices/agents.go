@@ -47,13 +47,9 @@ type Agents struct {
 
 // ServeEnroll answers POST /agent/v1/enroll.
 func (a *Agents) ServeEnroll(w http.ResponseWriter, r *http.Request) error {
-	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	request, _, err := read(r, agentapi.ParseEnrollRequest)
 	if err != nil {
 		return err
-	}
-	request, err := agentapi.ParseEnrollRequest(body)
-	if err != nil {
-		return refusal(err)
 	}
 	e, err := a.Enroller.Enroll(r.Context(), request)
 	if err != nil {
@@ -76,13 +72,9 @@ func (a *Agents) ServeRenew(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	request, _, err := read(r, agentapi.ParseRenewRequest)
 	if err != nil {
 		return err
-	}
-	request, err := agentapi.ParseRenewRequest(body)
-	if err != nil {
-		return refusal(err)
 	}
 	cert, err := a.Renewer.Renew(r.Context(), id, request.CSR)
 	if err != nil {
@@ -99,13 +91,9 @@ func (a *Agents) ServeReport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := web.ReadJSONBody(r, agentapi.MaxBody)
+	report, body, err := read(r, agentapi.ParseReport)
 	if err != nil {
 		return err
-	}
-	report, err := agentapi.ParseReport(body)
-	if err != nil {
-		return refusal(err)
 	}
 	ignored, err := a.Reporter.Report(r.Context(), id, report, agentapi.Hash(body))
 	if err != nil {
@@ -118,6 +106,17 @@ func (a *Agents) ServeReport(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusAccepted, agentapi.Accepted{
 		Sequence: report.Sequence, ReportEvery: int(a.ReportEvery / time.Second), Ignored: ignored,
 	})
+}
+
+// read reads the body of a request, and gives its bytes too.
+func read[T any](r *http.Request, parse func(body []byte) (*T, error)) (request *T, body []byte, err error) {
+	if body, err = web.ReadJSONBody(r, agentapi.MaxBody); err != nil {
+		return nil, nil, err
+	}
+	if request, err = parse(body); err != nil {
+		return nil, nil, refusal(err)
+	}
+	return request, body, nil
 }
 
 // device is the one whose agent asks: it has proved the key of a certificate that
