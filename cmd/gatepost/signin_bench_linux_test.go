@@ -27,7 +27,7 @@ import (
 
 // The benchmarks here start the real server as a process of its own and read
 // what CPU the kernel charged it with, so that the client's work is not in the
-// figures. RSA-2048 signatures by crypto/rsa are measured before and after in
+// figures. RSA-2048 signatures by crypto/rsa are measured between its batches, in
 // the same run: read the ratio, not the absolute figures.
 
 // benchServer is a running server with devices.
