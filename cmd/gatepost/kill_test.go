@@ -97,7 +97,12 @@ func (a *acknowledged) load(ctx context.Context, in *installation, roots *x509.C
 	var wg sync.WaitGroup
 	var once sync.WaitGroup
 	once.Add(len(members) + 1)
-	go func() { once.Wait(); began() }()
+	ended := make(chan struct{}) // or it would end the next server, when all fail before it does
+	go func() {
+		defer close(ended)
+		once.Wait()
+		began()
+	}()
 	for _, m := range members {
 		wg.Go(func() {
 			first := sync.OnceFunc(once.Done)
@@ -130,6 +135,7 @@ func (a *acknowledged) load(ctx context.Context, in *installation, roots *x509.C
 		}
 	})
 	wg.Wait()
+	<-ended
 	return more
 }
 
