@@ -213,14 +213,14 @@ func (a *applier) unlist(ctx context.Context) (n int, err error) {
 			if !bytes.Contains(e.Value, name) {
 				continue
 			}
-			d, err := decode[posture.Device](e)
+			d, err := decodeDevice(e)
 			if err != nil {
 				return n, err
 			}
 			if !d.Unlist(a.record.Source.Name, a.record.At) {
 				continue
 			}
-			op, err := putRecord(e.Key, &d, e.Rev)
+			op, err := writeDevice(&d, e.Rev)
 			if err != nil {
 				return n, err
 			}

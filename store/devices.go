@@ -15,14 +15,20 @@ func (r *Records) Device(ctx context.Context, id string) (posture.Device, error)
 	return d, err
 }
 
-func (r *Records) device(ctx context.Context, id string) (d posture.Device, rev uint64, err error) {
-	return read[posture.Device](ctx, r.kv, deviceKey(id), posture.ErrNoDevice)
-}
-
 // Devices returns up to limit devices by ID, from the one after after on
 // (empty: the first).
 func (r *Records) Devices(ctx context.Context, after string, limit int) ([]posture.Device, error) {
-	return list[posture.Device](ctx, r.kv, devicePrefix, deviceKey(after), limit)
+	entries, err := r.kv.Scan(ctx, devicePrefix, deviceKey(after), limit)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]posture.Device, len(entries))
+	for i, e := range entries {
+		if found[i], err = decodeDevice(e); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // UpdateDevice lets change change the device, or make it: exists tells whether
@@ -65,7 +71,7 @@ const opsOfDevice = 3
 // putDevice are the operations that write the device, whose serial number was
 // before, and keep it findable by its serial number.
 func putDevice(d *posture.Device, rev uint64, before string) ([]Op, error) {
-	put, err := putRecord(deviceKey(d.ID), d, rev)
+	put, err := writeDevice(d, rev)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +148,7 @@ func (r *Records) retireStep(ctx context.Context, id, reason string, at time.Tim
 	var ops []Op
 	if !d.Retired() {
 		d.RetiredAt, d.RetireReason, d.UpdatedAt = at, reason, at
-		op, err := putRecord(deviceKey(id), d, rev)
+		op, err := writeDevice(&d, rev)
 		if err != nil {
 			return d, false, err
 		}
