@@ -41,9 +41,11 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 	}
 	problems := *options
 	problems.WriteError, problems.MaxBody = devices.WriteProblem, agentapi.MaxBody
+	routine := problems
+	routine.Routine = true
 	return []endpoint{
 			{"POST " + agentapi.RenewPath, agents.ServeRenew, &problems},
-			{"POST " + agentapi.ReportPath, agents.ServeReport, &problems},
+			{"POST " + agentapi.ReportPath, agents.ServeReport, &routine},
 		}, []endpoint{
 			{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -188,4 +189,12 @@ func (g *generation) ServeHTTP(w http.ResponseWriter, r *http.Request, site stri
 		return
 	}
 	g.issuer.ServeHTTP(w, r)
+}
+
+// sparing is a store whose commits, for requests that can wait, let others
+// compute while the disk writes.
+type sparing struct{ store.KV }
+
+func (s sparing) Commit(ctx context.Context, ops ...store.Op) error {
+	return web.Aside(ctx, func() error { return s.KV.Commit(ctx, ops...) })
 }

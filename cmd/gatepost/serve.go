@@ -114,12 +114,12 @@ type server struct {
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
 	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
-	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP, gate: web.NewGate(0)}
+	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP, gate: web.NewGate(o.now, web.GateLimits{})}
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
 	if err != nil {
 		return nil, err
 	}
-	s.kv, s.records = kv, store.New(kv)
+	s.kv, s.records = kv, store.New(sparing{kv})
 	s.ops = newOps(s.records, s.current.lists)
 	s.web = &web.Options{Log: o.log, Now: o.now, Count: s.ops.count}
 	s.misdirected = web.Handle("misdirected", func(http.ResponseWriter, *http.Request) error {

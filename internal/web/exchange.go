@@ -21,9 +21,17 @@ type exchange struct {
 	mu     sync.Mutex // handlers may annotate from their goroutines
 	attrs  []slog.Attr
 	refuse *Error // by the answer itself, which is no error of HTTP; nil: not so
+
+	gate *Gate // that let the request in as one that can wait; nil: none did
 }
 
 type exchangeKey struct{}
+
+// exchangeOf is the exchange of the request that ctx belongs to, or nil.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
 
 // requestContext is the request's context with its exchange. Done is the
 // parent's, so package context sees through it and starts no goroutine.
@@ -81,7 +89,7 @@ const (
 )
 
 // record counts the request and writes its log record: Error for a 5xx, Warn for
-// an answer that was cut, else Info. The record is made here and not by
+// an answer that was cut, Debug for a good one of a Routine handler, else Info. The record is made here and not by
 // slog.Logger, whose time is time.Now.
 func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 	end := h.Now()
@@ -107,13 +115,7 @@ func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 			status = e.Status
 		}
 	}
-	level := slog.LevelInfo
-	switch {
-	case status >= 500, reason == reasonPanic:
-		level = slog.LevelError
-	case e != nil && status < 400:
-		level = slog.LevelWarn
-	}
+	level := h.level(status, e, why)
 	if h.Count != nil {
 		h.Count(h.route, status, reason, end.Sub(x.start))
 	}
@@ -142,6 +144,20 @@ func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 	rec.AddAttrs(attrs...)
 	// A log that cannot be written to has nowhere to say so.
 	_ = h.log.Handle(ctx, rec)
+}
+
+// level is that of a record: e is the error that was returned, why it or the
+// refusal, nil: neither.
+func (h *handler) level(status int, e, why *Error) slog.Level {
+	switch {
+	case status >= 500, why != nil && why.Reason == reasonPanic:
+		return slog.LevelError
+	case e != nil && status < 400:
+		return slog.LevelWarn
+	case h.Routine && why == nil:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 func appendFailure(attrs []slog.Attr, e *Error) []slog.Attr {

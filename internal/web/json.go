@@ -43,8 +43,10 @@ func ReadJSONBody(r *http.Request, limit int) ([]byte, error) {
 		return nil, &Error{Status: http.StatusUnsupportedMediaType, Reason: "content_type",
 			Public: "The Content-Type must be application/json.", Err: err}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
-	if err != nil {
+	var body []byte
+	if arrived, ok := r.Body.(*bufferedBody); ok {
+		body = arrived.Bytes()
+	} else if body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1)); err != nil {
 		return nil, fmt.Errorf("read body: %w", err)
 	}
 	if len(body) > limit {

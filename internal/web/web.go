@@ -39,6 +39,7 @@ type Options struct {
 	// WriteError writes the answer for an error, as a page or as JSON. The
 	// error's Status and Public are always filled in. nil: Problem.
 	WriteError func(w http.ResponseWriter, r *http.Request, e *Error, reference string)
+	Routine    bool          // good answers come so often that they are logged as Debug, not Info
 	MaxBody    int64         // bytes; 0: DefaultMaxBody. A Content-Length above it is refused before h runs
 	HSTS       time.Duration // max-age of Strict-Transport-Security; 0: not sent
 }
@@ -189,7 +190,7 @@ func (h *handler) answer(x *exchange, r *http.Request, err error) *Error {
 
 // Reference gives the reference of the request that ctx belongs to, or "".
 func Reference(ctx context.Context) string {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+	if x := exchangeOf(ctx); x != nil {
 		return x.reference
 	}
 	return ""
@@ -200,7 +201,7 @@ func Reference(ctx context.Context) string {
 // record's own: method, route, status, bytes, duration_us, remote, reference,
 // reason, error, panic, stack.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+	if x := exchangeOf(ctx); x != nil {
 		x.mu.Lock()
 		x.attrs = append(x.attrs, attrs...)
 		x.mu.Unlock()
@@ -211,7 +212,7 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 // that is no error of HTTP, such as a redirect that carries one: for the log
 // record and the counter, as an *Error would be. err may be nil.
 func Refused(ctx context.Context, reason string, err error) {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+	if x := exchangeOf(ctx); x != nil {
 		x.mu.Lock()
 		x.refuse = &Error{Reason: reason, Err: err}
 		x.mu.Unlock()
