@@ -248,7 +248,7 @@ func newWorld(t *testing.T) *world {
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
 		&NotFound{Options: options},
 		&Devices{Inventory: w.memory, Judge: func(d *posture.Device) posture.Verdict {
-			return posture.Judge(d, &posture.Policy{Name: "default"}, now)
+			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}, Options: options},
 		&Lifecycle{Retirer: &devices.Retirer{Records: w.memory, Now: clock},
 			Issuer:    &devices.Issuer{Authority: w.authority, Records: w.memory, Now: clock},

@@ -57,7 +57,7 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: clock}
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
 		&Devices{Inventory: records, Options: options, Judge: func(d *posture.Device) posture.Verdict {
-			return posture.Judge(d, &posture.Policy{Name: "default"}, now)
+			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}},
 		&Lifecycle{Retirer: &devices.Retirer{Records: records, Now: clock}, Authority: authority.Certificate, Options: options,
 			Issuer: &devices.Issuer{Authority: authority, Records: records, Now: clock}},

@@ -103,7 +103,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) judge(d *posture.Device) posture.Verdict {
-	return posture.Judge(d, &posture.Policy{Name: "default"}, w.now())
+	return posture.Judge(&posture.Input{Device: d, Now: w.now()}, &posture.Policy{Name: "default"})
 }
 
 // token makes a token and gives its secret.

@@ -135,7 +135,7 @@ type authorizing struct {
 // a code, or with an error. Nothing leaves before it is recorded.
 func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter) error {
 	named, refusal := s.named()
-	if err := s.judge(ctx, s.Verifier, s.Inventory, named); err != nil {
+	if err := s.judge(ctx, s.Verifier, s.Inventory, appContext(s.request.App), named); err != nil {
 		return err
 	}
 	s.decide("oidc", s.request.RequestID, appContext(s.request.App))

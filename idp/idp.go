@@ -156,9 +156,9 @@ func issued(ctx context.Context, inv Inventory, id certs.Identity) (posture.Reas
 }
 
 // verdict judges whoever was recognised.
-func (r *recognised) verdict(p *posture.Policy, now time.Time) posture.Verdict {
+func (r *recognised) verdict(p *posture.Policy, app posture.AppContext, now time.Time) posture.Verdict {
 	if r.reason != "" {
 		return posture.Verdict{Reason: r.reason}
 	}
-	return posture.Judge(&r.device, p, now)
+	return posture.Judge(&posture.Input{Device: &r.device, App: app, Now: now}, p)
 }

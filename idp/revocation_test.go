@@ -32,7 +32,7 @@ func TestRecogniseRevoked(t *testing.T) {
 		if err != nil || who.known || who.reason != v.want || who.identity.Serial != "bb" {
 			t.Errorf("%v makes %+v, error %v", v.err, who, err)
 		}
-		verdict := who.verdict(&posture.Policy{}, time.Time{})
+		verdict := who.verdict(&posture.Policy{}, posture.AppContext{}, time.Time{})
 		if verdict.Managed || verdict.Compliant || verdict.Reason != v.want {
 			t.Errorf("%v is judged %+v", v.err, verdict)
 		}

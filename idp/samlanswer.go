@@ -27,7 +27,7 @@ func (s *answering) answer(ctx context.Context, request *saml.Request) error {
 	if request.Subject != nil {
 		named = request.Subject.Value
 	}
-	if err := s.judge(ctx, s.Verifier, s.Inventory, named); err != nil {
+	if err := s.judge(ctx, s.Verifier, s.Inventory, request.App, named); err != nil {
 		return err
 	}
 	s.decide(request)

@@ -72,7 +72,7 @@ func (s *signIn) proofOlder(than time.Duration) bool {
 
 // judge recognises the device and judges it for the user whom the request names,
 // else for its owner.
-func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, named string) error {
+func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, app posture.AppContext, named string) error {
 	var err error
 	if s.who, err = recognise(ctx, v, inv, s.chain, s.now); err != nil {
 		return unavailable(err)
@@ -80,7 +80,7 @@ func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, named str
 	if s.user = named; s.user == "" {
 		s.user = s.who.device.Owner
 	}
-	s.verdict = s.who.verdict(s.rp.Policy, s.now)
+	s.verdict = s.who.verdict(s.rp.Policy, app, s.now)
 	if !s.rp.Shared[s.who.device.ID] {
 		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
 	}
@@ -92,7 +92,7 @@ func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, named str
 // are ours.
 const (
 	deviceNotManaged   = contract.DeviceNotManaged
-	deviceNotCompliant = "DEVICE_NOT_COMPLIANT" // and the relying party wants it refused
+	deviceNotCompliant = "DEVICE_NOT_COMPLIANT" // and the relying party wants it refused, or it is in quarantine
 	noSubject          = "NO_SUBJECT"           // nobody was named and the inventory knows no owner
 )
 
@@ -102,7 +102,7 @@ func (s *signIn) refusal() string {
 	switch v := &s.verdict; {
 	case !v.Managed && !s.rp.AssertUnmanaged:
 		return deviceNotManaged
-	case v.Managed && !v.Compliant && s.rp.RefuseNoncompliant:
+	case v.Managed && !v.Compliant && (s.rp.RefuseNoncompliant || v.Quarantine != nil):
 		return deviceNotCompliant
 	case s.user == "":
 		return noSubject
@@ -150,6 +150,7 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		Compliant:    s.verdict.Compliant,
 		Reason:       s.verdict.Reason,
 		Failures:     s.verdict.Failures,
+		Quarantine:   s.verdict.Quarantine,
 		Warnings:     s.verdict.Warnings,
 		RemoteAddr:   s.remoteAddr,
 	}

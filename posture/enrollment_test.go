@@ -64,7 +64,7 @@ func TestEnrollmentGoesWithItsAgent(t *testing.T) {
 		d := Device{ID: "a", Enrolled: &Enrolled{At: at}, Agent: &AgentState{ReceivedAt: later}}
 		d.Approve(at)
 		tt.change(&d)
-		if v := Judge(&d, policy, later); v.Reason != tt.want {
+		if v := Judge(&Input{Device: &d, Now: later}, policy); v.Reason != tt.want {
 			t.Errorf("%s: %+v, want %q", name, v, tt.want)
 		}
 	}

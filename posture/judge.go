@@ -18,54 +18,29 @@ const (
 	Stale              Reason = "stale"
 	OwnerMismatch      Reason = "owner_mismatch"
 	NotCompliant       Reason = "not_compliant"
-	NoSubject          Reason = "no_subject" // nobody is known whom the answer could be about
+	Quarantined        Reason = "quarantined" // somebody keeps the device out
+	NoSubject          Reason = "no_subject"  // nobody is known whom the answer could be about
 )
-
-// DefaultMaxAge is how long a policy believes that a device is managed when it
-// does not say so itself.
-const DefaultMaxAge = 7 * 24 * time.Hour
-
-// Rule is one demand of a policy on a device.
-type Rule interface {
-	// Name identifies the rule in verdicts and decisions.
-	Name() string
-	// Check tells whether the device meets the rule, else why not and what the
-	// user can do about it.
-	Check(d *Device, now time.Time) (failure Failure, ok bool)
-}
-
-// Policy turns facts into a verdict.
-type Policy struct {
-	Name          string
-	ManagedMaxAge time.Duration // 0: DefaultMaxAge
-	// Rules decide compliance. Without any, what a trusted source said of the
-	// device's compliance is the verdict.
-	Rules []Rule
-}
-
-// Failure is one rule that a device does not meet.
-type Failure struct {
-	Rule string `json:"rule"`
-	Why  string `json:"why"`
-	Help string `json:"help,omitempty"`
-}
 
 // Verdict is what a policy makes of a device at one time.
 type Verdict struct {
-	Managed   bool
-	Compliant bool      // never true unless Managed
-	Reason    Reason    // why not managed, or NotCompliant; empty when both hold
-	Failures  []Failure // the rules that failed, in the policy's order
-	Warnings  []Reason  // what the verdict would be worse for, if the relying party did not only want to know
+	Managed    bool
+	Compliant  bool        // never true unless Managed
+	Reason     Reason      // why not managed, Quarantined, or NotCompliant; empty when both hold
+	Judged     bool        // the rules were: the device is managed and the policy has some
+	Failures   []Failure   // the rules that failed, in the policy's order; not all of them block
+	Quarantine *Quarantine // that holds; nil: none
+	Warnings   []Reason    // what the verdict would be worse for, if the relying party did not only want to know
 }
 
-// Judge gives the policy's verdict on d at now.
+// Judge gives the policy's verdict on a device.
 //
 // Managed: not retired, not suspected to be two, and what trusted sources say is fresh and unanimous:
-// conflicting, stale or missing words are not managed. Compliant: every rule
-// holds, or, in a policy without rules, fresh and unanimous trusted sources say
-// so.
-func Judge(d *Device, p *Policy, now time.Time) Verdict {
+// conflicting, stale or missing words are not managed. Compliant: not in
+// quarantine, and every rule that blocks holds or is in its grace period; in a
+// policy without rules, fresh and unanimous trusted sources say so.
+func Judge(in *Input, p *Policy) Verdict {
+	d, now := in.Device, in.Now
 	if d.Retired() {
 		return Verdict{Reason: RevokedCertificate}
 	}
@@ -87,17 +62,36 @@ func Judge(d *Device, p *Policy, now time.Time) Verdict {
 	if len(p.Rules) == 0 {
 		v.Compliant = d.say(FactCompliant, maxAge, now) == saysTrue
 	} else {
-		for _, r := range p.Rules {
-			if f, ok := r.Check(d, now); !ok {
-				v.Failures = append(v.Failures, f)
-			}
-		}
-		v.Compliant = len(v.Failures) == 0
+		v.Compliant = v.judgeRules(in, p)
 	}
 	if !v.Compliant {
 		v.Reason = NotCompliant
 	}
+	if d.Quarantine.Holds(now) {
+		v.Compliant, v.Reason, v.Quarantine = false, Quarantined, d.Quarantine
+	}
 	return v
+}
+
+// judgeRules tells whether no rule of the policy blocks.
+func (v *Verdict) judgeRules(in *Input, p *Policy) (ok bool) {
+	v.Judged, ok = true, true
+	for _, r := range p.Rules {
+		f, passed := r.Check(in)
+		if passed {
+			continue
+		}
+		if f.Grace > 0 {
+			since, known := in.Device.failingSince(p.Name, f.Rule)
+			if !known {
+				since = in.Now
+			}
+			f.Until = since.Add(f.Grace)
+		}
+		v.Failures = append(v.Failures, f)
+		ok = ok && !f.Blocks(in.Now)
+	}
+	return ok
 }
 
 type saying int

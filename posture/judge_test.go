@@ -21,9 +21,10 @@ type rule struct {
 }
 
 func (r rule) Name() string { return r.name }
-func (r rule) Check(*posture.Device, time.Time) (posture.Failure, bool) {
+func (r rule) Check(*posture.Input) (posture.Failure, bool) {
 	return posture.Failure{Rule: r.name, Why: "because"}, r.ok
 }
+func (r rule) Explain(*posture.Input) posture.Finding { return posture.Finding{Rule: r.name, OK: r.ok} }
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
@@ -67,7 +68,7 @@ func TestJudge(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			v := posture.Judge(&tt.device, tt.policy, now)
+			v := posture.Judge(&posture.Input{Device: &tt.device, Now: now}, tt.policy)
 			if v.Managed != tt.managed || v.Compliant != tt.comply || v.Reason != tt.reason {
 				t.Errorf("Judge = managed %t, compliant %t, reason %q; want %t, %t, %q", v.Managed, v.Compliant, v.Reason, tt.managed, tt.comply, tt.reason)
 			}
@@ -82,7 +83,7 @@ func TestJudgeNamesEveryFailure(t *testing.T) {
 	t.Parallel()
 	d := posture.Device{Facts: []posture.Fact{said(posture.FactManaged, "true", posture.Connector, 0)}}
 	p := &posture.Policy{Rules: []posture.Rule{rule{"a", false}, rule{"b", true}, rule{"c", false}}}
-	v := posture.Judge(&d, p, now)
+	v := posture.Judge(&posture.Input{Device: &d, Now: now}, p)
 	if len(v.Failures) != 2 || v.Failures[0].Rule != "a" || v.Failures[1].Rule != "c" {
 		t.Errorf("failures = %v, want those of a and c in order", v.Failures)
 	}
@@ -145,7 +146,7 @@ func BenchmarkJudge(b *testing.B) {
 	p := &posture.Policy{}
 	b.ReportAllocs()
 	for b.Loop() {
-		if v := posture.Judge(&d, p, now); !v.Compliant {
+		if v := posture.Judge(&posture.Input{Device: &d, Now: now}, p); !v.Compliant {
 			b.Fatal(v)
 		}
 	}

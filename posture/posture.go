@@ -94,6 +94,10 @@ type Device struct {
 	Contest   *Enrolled   `json:"contest,omitempty"`   // a second agent that enrolled as this device; its certificate is held. nil: none
 	Agent     *AgentState `json:"agent,omitempty"`     // nil: no agent has reported
 	Suspected *Suspicion  `json:"suspected,omitempty"` // nil: nothing is
+
+	Quarantine *Quarantine `json:"quarantine,omitempty"` // may be over; nil: there was none, or it was released
+	RecheckAt  time.Time   `json:"recheck_at,omitzero"`  // when a report was asked for; answered by any received since
+	Failing    []Failing   `json:"failing,omitempty"`    // rules with a grace period
 }
 
 // Retired tells whether the device was taken out of service. A retired device
@@ -157,26 +161,37 @@ const (
 // Decision is a verdict given to one request, recorded before its answer
 // leaves.
 type Decision struct {
-	ID           string     `json:"id"` // sorts by time; the reference that pages show
-	Time         time.Time  `json:"time"`
-	RelyingParty string     `json:"relying_party"`
-	Protocol     string     `json:"protocol"`             // "saml" or "oidc"
-	RequestID    string     `json:"request_id,omitempty"` // as the relying party named it; none claims nothing
-	AnswerID     string     `json:"answer_id"`            // ID of the Response, or of the Grant
-	Subject      string     `json:"subject,omitempty"`    // the user that was answered for
-	DeviceID     string     `json:"device,omitempty"`
-	Authority    string     `json:"authority,omitempty"`   // of the client certificate, as in Certificate
-	Certificate  string     `json:"certificate,omitempty"` // its serial, as in Certificate
-	App          AppContext `json:"app,omitzero"`
-	Policy       string     `json:"policy,omitempty"`
-	Outcome      Outcome    `json:"outcome"`
-	Status       string     `json:"status,omitempty"` // of a refusal: its second-level status code, short form
-	Managed      bool       `json:"managed"`
-	Compliant    bool       `json:"compliant"`
-	Reason       Reason     `json:"reason,omitempty"`   // why not managed, or why refused
-	Warnings     []Reason   `json:"warnings,omitempty"` // as in Verdict
-	Failures     []Failure  `json:"failures,omitempty"`
-	RemoteAddr   string     `json:"remote_addr,omitempty"`
+	ID           string      `json:"id"` // sorts by time; the reference that pages show
+	Time         time.Time   `json:"time"`
+	RelyingParty string      `json:"relying_party"`
+	Protocol     string      `json:"protocol"`             // "saml" or "oidc"
+	RequestID    string      `json:"request_id,omitempty"` // as the relying party named it; none claims nothing
+	AnswerID     string      `json:"answer_id"`            // ID of the Response, or of the Grant
+	Subject      string      `json:"subject,omitempty"`    // the user that was answered for
+	DeviceID     string      `json:"device,omitempty"`
+	Authority    string      `json:"authority,omitempty"`   // of the client certificate, as in Certificate
+	Certificate  string      `json:"certificate,omitempty"` // its serial, as in Certificate
+	App          AppContext  `json:"app,omitzero"`
+	Policy       string      `json:"policy,omitempty"`
+	Outcome      Outcome     `json:"outcome"`
+	Status       string      `json:"status,omitempty"` // of a refusal: its second-level status code, short form
+	Managed      bool        `json:"managed"`
+	Compliant    bool        `json:"compliant"`
+	Reason       Reason      `json:"reason,omitempty"`   // why not managed, or why refused
+	Warnings     []Reason    `json:"warnings,omitempty"` // as in Verdict
+	Failures     []Failure   `json:"failures,omitempty"`
+	Quarantine   *Quarantine `json:"quarantine,omitempty"` // as in Verdict
+	Shadow       *Shadow     `json:"shadow,omitempty"`     // what the policy's shadow made of the device; nil: it has none
+	RemoteAddr   string      `json:"remote_addr,omitempty"`
+}
+
+// Shadow is the verdict of a policy that is tried beside the one that counts.
+type Shadow struct {
+	Policy    string    `json:"policy"`
+	Managed   bool      `json:"managed"`
+	Compliant bool      `json:"compliant"`
+	Reason    Reason    `json:"reason,omitempty"`
+	Failures  []Failure `json:"failures,omitempty"`
 }
 
 // Grant is a decided answer that its relying party has yet to fetch.

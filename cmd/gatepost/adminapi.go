@@ -30,8 +30,10 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
 		&admin.Devices{
 			Inventory: records,
-			Judge:     func(d *posture.Device) posture.Verdict { return posture.Judge(d, policy, now()) },
-			Options:   options,
+			Judge: func(d *posture.Device) posture.Verdict {
+				return posture.Judge(&posture.Input{Device: d, Now: now()}, policy)
+			},
+			Options: options,
 		},
 		&admin.Import{
 			Importer: &devices.Importer{Begin: beginImport(records), Now: now},

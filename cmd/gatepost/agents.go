@@ -26,7 +26,9 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 	agents := &devices.Agents{
 		Enroller: &devices.Enroller{
 			Issuer: issue, Records: records,
-			Judge: func(d *posture.Device) posture.Verdict { return posture.Judge(d, policy, now()) },
+			Judge: func(d *posture.Device) posture.Verdict {
+				return posture.Judge(&posture.Input{Device: d, Now: now()}, policy)
+			},
 		},
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
 		Reporter:    &devices.Reporter{Records: records, Now: now},
