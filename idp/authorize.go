@@ -34,6 +34,7 @@ type OIDC struct {
 	Provider  *oidc.Provider
 	Clients   Clients
 	Inventory Inventory
+	Noter     Noter
 	Recorder  GrantRecorder
 	Verifier  Verifier
 	Forwarded Forwarded               // nil: every browser connects to this server itself
@@ -135,7 +136,7 @@ type authorizing struct {
 // a code, or with an error. Nothing leaves before it is recorded.
 func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter) error {
 	named, refusal := s.named()
-	if err := s.judge(ctx, s.Verifier, s.Inventory, appContext(s.request.App), named); err != nil {
+	if err := s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, appContext(s.request.App), named); err != nil {
 		return err
 	}
 	s.decide("oidc", s.request.RequestID, appContext(s.request.App))

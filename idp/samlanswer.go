@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatepost.dev/contract"
 	"gatepost.dev/idp/saml"
@@ -27,7 +28,7 @@ func (s *answering) answer(ctx context.Context, request *saml.Request) error {
 	if request.Subject != nil {
 		named = request.Subject.Value
 	}
-	if err := s.judge(ctx, s.Verifier, s.Inventory, request.App, named); err != nil {
+	if err := s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, request.App, named); err != nil {
 		return err
 	}
 	s.decide(request)
@@ -61,7 +62,7 @@ func (s *answering) assert() error {
 		NameID:       s.nameID(),
 		App:          s.request.App,
 		EmptyApp:     s.request.EmptyApp,
-		Posture:      extension(&s.who.device, s.verdict),
+		Posture:      extension(&s.who.device, s.verdict, s.policy, s.now),
 		Scope:        s.rp.Scope,
 		EncryptTo:    s.rp.Encrypt,
 	}
@@ -115,9 +116,10 @@ func (s *answering) nameID() saml.NameID {
 }
 
 // extension is the posture extension for a device, which is empty but for its
-// verdict when the device is not known.
-func extension(d *posture.Device, v posture.Verdict) contract.Posture {
-	return contract.Posture{
+// verdict when the device is not known. The facts that the policy emits are those
+// of a managed device that are fresh.
+func extension(d *posture.Device, v posture.Verdict, p *posture.Policy, now time.Time) contract.Posture {
+	e := contract.Posture{
 		Device: contract.Device{ID: d.ID, Vendor: d.Vendor, Model: d.Model, OS: d.OS, OSVersion: d.OSVersion},
 		Facts: []contract.Fact{
 			{Name: contract.FactManaged, Value: word(v.Managed)},
@@ -125,6 +127,14 @@ func extension(d *posture.Device, v posture.Verdict) contract.Posture {
 		},
 		Attestations: attestations(d, v),
 	}
+	if v.Managed {
+		for _, name := range p.Emit {
+			if f := d.Fact(name, p.MaxAge(), now); f != nil {
+				e.Facts = append(e.Facts, contract.Fact{Name: f.Name, Value: contract.Representable(f.Value)})
+			}
+		}
+	}
+	return e
 }
 
 // attestations are passed on for a managed device only: for any other they
