@@ -215,7 +215,7 @@ func (c *policySimulate) print(e *env, s *devices.Simulation) error {
 	for _, l := range s.Losing {
 		why := []string{}
 		for _, f := range l.Failures {
-			why = append(why, f.Rule+": "+printable(f.Why))
+			why = append(why, f.Rule+": "+printable(strings.TrimSuffix(f.Why, ".")))
 		}
 		if len(why) == 0 {
 			why = append(why, string(l.After))
