@@ -25,6 +25,7 @@ type signIn struct {
 	chain      []*x509.Certificate // that the browser presented
 	proven     time.Time           // when it proved to have the key of chain: when it connected; behind a proxy, now
 	connecting bool                // the request is what it connected for
+	waited     *waited             // nil: the request did not wait for its user
 
 	who      recognised
 	user     string // whom the answer is about; empty: nobody is known, and we do not invent one
@@ -85,6 +86,14 @@ func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, app postu
 		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
 	}
 	return nil
+}
+
+// arrived is when the request came, which is what its own times are held against.
+func (s *signIn) arrived() time.Time {
+	if s.waited != nil {
+		return s.waited.Arrived
+	}
+	return s.now
 }
 
 // What relying parties are told of a refusal: StatusMessage by SAML,
