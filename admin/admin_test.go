@@ -256,7 +256,7 @@ func TestRelyingPartyRefused(t *testing.T) {
 		{NewRelyingParty{Name: "new", Metadata: good, Sign: "none"}, http.StatusUnprocessableEntity, `sign: "none"`},
 		{NewRelyingParty{Name: "new", Metadata: good, BindOwner: "sometimes"}, http.StatusUnprocessableEntity, `bind_owner: "sometimes"`},
 		{NewRelyingParty{Name: "new", Metadata: good, OnUnmanaged: "ignore"}, http.StatusUnprocessableEntity, `on_unmanaged: "ignore"`},
-		{NewRelyingParty{Name: "new", Metadata: good, OnNoncompliant: "explain"}, http.StatusUnprocessableEntity, `on_noncompliant: "explain"`},
+		{NewRelyingParty{Name: "new", Metadata: good, OnNoncompliant: "ignore"}, http.StatusUnprocessableEntity, `on_noncompliant: "ignore"`},
 		{NewRelyingParty{Name: "new", Metadata: good, Encrypt: true}, http.StatusUnprocessableEntity, "no key to encrypt to"},
 		{NewRelyingParty{Name: "new"}, http.StatusUnprocessableEntity, "metadata: "},
 		{NewRelyingParty{Name: "new", Metadata: "<!DOCTYPE a>" + good}, http.StatusUnprocessableEntity, "metadata: "},

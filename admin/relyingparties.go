@@ -139,7 +139,7 @@ func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, bindOwner po
 	}
 	return append(faults,
 		oneOf("on_unmanaged", onUnmanaged, "refuse", "assert"),
-		oneOf("on_noncompliant", onNoncompliant, "assert", "refuse"),
+		oneOf("on_noncompliant", onNoncompliant, "assert", "explain", "refuse"),
 		oneOf("bind_owner", string(bindOwner), string(posture.BindOff), string(posture.BindWarn), string(posture.BindEnforce)))
 }
 

@@ -81,7 +81,7 @@ type NewRelyingParty struct {
 	Sign             string `json:"sign,omitempty"`            // both (the default), assertion or response
 	Encrypt          bool   `json:"encrypt"`                   // needs an encryption key in the metadata
 	OnUnmanaged      string `json:"on_unmanaged,omitempty"`    // refuse (the default) or assert
-	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default) or refuse
+	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default), explain or refuse
 	AllowSHA1Digests bool   `json:"allow_sha1_digests"`
 
 	BindOwner    posture.OwnerBinding `json:"bind_owner,omitempty"`   // off (the default), warn or enforce

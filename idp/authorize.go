@@ -39,14 +39,35 @@ type OIDC struct {
 	Verifier  Verifier
 	Forwarded Forwarded               // nil: every browser connects to this server itself
 	Keys      func() []oidc.PublicKey // under which an id_token_hint may be signed
+	Explainer *Explainer              // nil: nothing is explained
 	Now       func() time.Time
 }
 
 // ServeAuthorize is the authorization endpoint, for GET and POST.
 func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
+	encoded, err := readAuthorization(r)
+	if err != nil {
+		return badAuthorization(err)
+	}
+	return o.serve(w, r, &waiting{Protocol: protocolOIDC, Posted: r.Method == http.MethodPost, Request: []byte(encoded)}, nil)
+}
+
+// ServeContinue is where the page of a sign-in that waits for its user posts to:
+// the authorization endpoint with ContinuePath behind it.
+func (o *OIDC) ServeContinue(w http.ResponseWriter, r *http.Request) error {
+	waited, err := o.Explainer.resume(r, protocolOIDC, o.Now())
+	if err != nil {
+		return err
+	}
+	return o.serve(w, r, &waited.waiting, waited)
+}
+
+// serve answers a request, which waited for its user unless waited is nil, or
+// lets it wait.
+func (o *OIDC) serve(w http.ResponseWriter, r *http.Request, asked *waiting, waited *waited) error {
 	now := o.Now()
 	ctx := r.Context()
-	message, err := decodeAuthorization(r)
+	message, err := oidc.DecodeAuthorization(string(asked.Request))
 	if err != nil {
 		return badAuthorization(err)
 	}
@@ -63,8 +84,9 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	begun.waited = waited
 	s := authorizing{OIDC: o, signIn: begun}
-	s.request, err = message.Check(rp.OIDC, o.Provider, now)
+	s.request, err = message.Check(rp.OIDC, o.Provider, s.arrived())
 	var told *oidc.Error
 	switch {
 	case errors.As(err, &told) && s.request != nil:
@@ -78,7 +100,7 @@ func (o *OIDC) ServeAuthorize(w http.ResponseWriter, r *http.Request) error {
 	if age := s.request.MaxAge; age != nil && s.proofOlder(*age) {
 		return reconnect(w, r)
 	}
-	return s.answer(ctx, w)
+	return s.answer(w, r, asked)
 }
 
 // reconnect sends the browser to the same request on a new connection, where it
@@ -93,20 +115,16 @@ func reconnect(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// decodeAuthorization reads the request by the way that its method implies
-// (OpenID Connect core 3.1.2.1).
-func decodeAuthorization(r *http.Request) (*oidc.Message, error) {
+// readAuthorization reads the request by the way that its method implies (OpenID
+// Connect core 3.1.2.1), still encoded.
+func readAuthorization(r *http.Request) (string, error) {
 	switch r.Method {
 	case http.MethodGet:
-		return oidc.DecodeAuthorization(r.URL.RawQuery)
+		return r.URL.RawQuery, nil
 	case http.MethodPost:
-		body, err := readForm(r)
-		if err != nil {
-			return nil, err
-		}
-		return oidc.DecodeAuthorization(body)
+		return readForm(r)
 	}
-	return nil, &oidc.BadRequest{Reason: "method", Err: fmt.Errorf("method %q is not served", r.Method)}
+	return "", &oidc.BadRequest{Reason: "method", Err: fmt.Errorf("method %q is not served", r.Method)}
 }
 
 // readForm reads a body of form parameters. What is too large is web's to refuse.
@@ -133,16 +151,22 @@ type authorizing struct {
 }
 
 // answer judges the device, records the decision and sends the browser back with
-// a code, or with an error. Nothing leaves before it is recorded.
-func (s *authorizing) answer(ctx context.Context, w http.ResponseWriter) error {
+// a code, or with an error, unless the request is to wait for its user. Nothing
+// leaves before it is recorded.
+func (s *authorizing) answer(w http.ResponseWriter, r *http.Request, asked *waiting) error {
+	ctx, app := r.Context(), appContext(s.request.App)
 	named, refusal := s.named()
-	if err := s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, appContext(s.request.App), named); err != nil {
+	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, app, named) })
+	if err != nil {
 		return err
 	}
-	s.decide("oidc", s.request.RequestID, appContext(s.request.App))
 	if refusal == nil {
 		refusal = s.refusalError()
 	}
+	if refusal == nil && !s.request.PromptNone && s.explains(s.Explainer, asked) {
+		return s.explain(w, r, s.Explainer, asked, s.Provider.AuthorizeURL)
+	}
+	s.decide(protocolOIDC, s.claimID(s.request.RequestID), app)
 	if refusal != nil {
 		return s.refuse(ctx, w, refusal)
 	}
@@ -155,7 +179,7 @@ func (s *authorizing) named() (string, *oidc.Error) {
 	if s.request.IDTokenHint == "" {
 		return user, nil
 	}
-	hinted, err := oidc.VerifyIDTokenHint(s.request.IDTokenHint, s.Provider, s.rp.OIDC.ID, s.Keys(), s.now)
+	hinted, err := oidc.VerifyIDTokenHint(s.request.IDTokenHint, s.Provider, s.rp.OIDC.ID, s.Keys(), s.arrived())
 	if told, ok := errors.AsType[*oidc.Error](err); ok {
 		return user, told
 	}
@@ -207,7 +231,7 @@ func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc
 	s.decision.Status = e.Code
 	s.decision.Reason = posture.Reason(e.Reason)
 	s.decision.AnswerID = s.reference
-	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.request.ClaimUntil)); err != nil {
+	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.claimUntil(s.request.ClaimUntil))); err != nil {
 		return err
 	}
 	refused(ctx, e)
@@ -234,7 +258,7 @@ func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter) error {
 		return fmt.Errorf("grant to client %q: %w", s.rp.OIDC.ID, err)
 	}
 	kept := posture.Grant{ID: g.ID, Until: g.Until(), Value: g.Encode()}
-	if err := s.recorded(ctx, s.Recorder.DecideGrant(ctx, s.decision, s.request.ClaimUntil, kept)); err != nil {
+	if err := s.recorded(ctx, s.Recorder.DecideGrant(ctx, s.decision, s.claimUntil(s.request.ClaimUntil), kept)); err != nil {
 		return err
 	}
 	return s.reply(w, s.request.Success(s.Provider.Issuer, code), templates.Checked)

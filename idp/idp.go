@@ -40,6 +40,9 @@ type RelyingParty struct {
 	// RefuseNoncompliant refuses a managed device that is not compliant where
 	// the default is to answer that it is not.
 	RefuseNoncompliant bool
+	// ExplainNoncompliant shows the user of a managed device what is wrong with it
+	// before it is answered that it is not compliant.
+	ExplainNoncompliant bool
 	// BindOwner is what to make of a device that the user of the request does not
 	// own.
 	BindOwner posture.OwnerBinding

@@ -12,20 +12,20 @@ import (
 	"gatepost.dev/posture"
 )
 
-// demand is a rule that a fact has a value, with a grace period.
-type demand struct {
+// needs is a rule that a fact has a value, with a grace period.
+type needs struct {
 	fact, value string
 	grace       time.Duration
 }
 
-func (r demand) Name() string { return "needs-" + r.fact }
+func (r needs) Name() string { return "needs-" + r.fact }
 
-func (r demand) Check(in *posture.Input) (posture.Failure, bool) {
+func (r needs) Check(in *posture.Input) (posture.Failure, bool) {
 	f := in.Device.Fact(r.fact, time.Hour, in.Now)
 	return posture.Failure{Rule: r.Name(), Why: r.fact + " is not " + r.value, Grace: r.grace}, f != nil && f.Value == r.value
 }
 
-func (r demand) Explain(*posture.Input) posture.Finding { return posture.Finding{Rule: r.Name()} }
+func (r needs) Explain(*posture.Input) posture.Finding { return posture.Finding{Rule: r.Name()} }
 
 // say is one fact from the device's agent.
 func (w *world) say(id, name, value string) {
@@ -41,7 +41,7 @@ func (w *world) say(id, name, value string) {
 func TestPolicyOfApplication(t *testing.T) {
 	t.Parallel()
 	w, client := newOIDCWorld(t, func(w *world) {
-		strict := &posture.Policy{Name: "strict", Rules: []posture.Rule{demand{fact: "DiskEncrypted", value: "true"}}}
+		strict := &posture.Policy{Name: "strict", Rules: []posture.Rule{needs{fact: "DiskEncrypted", value: "true"}}}
 		shadowed := &posture.Policy{Name: "shadowed", Shadow: strict}
 		w.party.Applications = []idp.Application{
 			{AppPolicy: posture.AppPolicy{ID: "0oapayroll"}, Policy: strict},
@@ -113,7 +113,7 @@ func TestEmittedFacts(t *testing.T) {
 func TestGraceRunsFromTheFirstFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
-		w.party.Policy = &posture.Policy{Name: "default", Rules: []posture.Rule{demand{"DiskEncrypted", "true", 30 * time.Minute}}}
+		w.party.Policy = &posture.Policy{Name: "default", Rules: []posture.Rule{needs{"DiskEncrypted", "true", 30 * time.Minute}}}
 	})
 	w.device("dev-1", managed)
 	client := browser(w.certificate("dev-1", 10*time.Hour))

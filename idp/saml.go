@@ -33,6 +33,7 @@ type SAML struct {
 	Verifier       Verifier
 	Forwarded      Forwarded                // nil: every browser connects to this server itself
 	Keys           func() *certs.SigningKey // the key that signs now
+	Explainer      *Explainer               // nil: nothing is explained
 	Now            func() time.Time
 }
 
@@ -43,9 +44,29 @@ const MaxRequestBody = 128 << 10
 
 // ServeSSO is the single sign-on endpoint, for both bindings.
 func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
+	encoded, err := readSAML(r)
+	if err != nil {
+		return badRequest(err)
+	}
+	return s.serve(w, r, &waiting{Protocol: protocolSAML, Posted: r.Method == http.MethodPost, Request: encoded}, nil)
+}
+
+// ServeContinue is where the page of a sign-in that waits for its user posts to:
+// SSOURL with ContinuePath behind it.
+func (s *SAML) ServeContinue(w http.ResponseWriter, r *http.Request) error {
+	waited, err := s.Explainer.resume(r, protocolSAML, s.Now())
+	if err != nil {
+		return err
+	}
+	return s.serve(w, r, &waited.waiting, waited)
+}
+
+// serve answers a request, which waited for its user unless waited is nil, or
+// lets it wait.
+func (s *SAML) serve(w http.ResponseWriter, r *http.Request, asked *waiting, waited *waited) error {
 	now := s.Now()
 	ctx := r.Context()
-	message, err := decode(r)
+	message, err := decode(asked)
 	if err != nil {
 		return badRequest(err)
 	}
@@ -62,8 +83,9 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	begun.waited = waited
 	answering := answering{SAML: s, signIn: begun}
-	request, err := message.Check(rp.SAML, s.SSOURL, now)
+	request, err := message.Check(rp.SAML, s.SSOURL, begun.arrived())
 	var status *saml.StatusError
 	switch {
 	case errors.As(err, &status):
@@ -75,7 +97,13 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 		// goes before it, we have nothing to show and take what there is.
 		return reconnect(w, r)
 	default:
-		err = answering.answer(ctx, request)
+		if err = answering.judge(ctx, request); err != nil {
+			return err
+		}
+		if !request.IsPassive && answering.explains(s.Explainer, asked) {
+			return answering.explain(w, r, s.Explainer, asked, s.SSOURL)
+		}
+		err = answering.answer()
 	}
 	if err != nil {
 		return err
@@ -83,11 +111,12 @@ func (s *SAML) ServeSSO(w http.ResponseWriter, r *http.Request) error {
 	return answering.send(ctx, w)
 }
 
-// decode reads the message by the binding that its method implies.
-func decode(r *http.Request) (*saml.Message, error) {
+// readSAML reads the parameters of the binding that the method implies, still
+// encoded.
+func readSAML(r *http.Request) ([]byte, error) {
 	switch r.Method {
 	case http.MethodGet:
-		return saml.DecodeRedirect(r.URL.RawQuery)
+		return []byte(r.URL.RawQuery), nil
 	case http.MethodPost:
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/x-www-form-urlencoded" {
@@ -100,10 +129,18 @@ func decode(r *http.Request) (*saml.Message, error) {
 		if len(body) > MaxRequestBody {
 			return nil, &saml.BadRequest{Reason: "too_large", Err: errors.New("request body is too large")}
 		}
-		return saml.DecodePost(body)
+		return body, nil
 	}
 	// A HEAD must not use a request up, and the mux lets it through with GET.
 	return nil, &saml.BadRequest{Reason: "method", Err: fmt.Errorf("method %q is not served", r.Method)}
+}
+
+// decode decodes the message by the binding that it came by.
+func decode(asked *waiting) (*saml.Message, error) {
+	if asked.Posted {
+		return saml.DecodePost(asked.Request)
+	}
+	return saml.DecodeRedirect(string(asked.Request))
 }
 
 // badRequest maps what is wrong with a request. An error of reading it is the
@@ -130,7 +167,7 @@ func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 		// It must come back exactly (SAML bindings 3.5.3), and a form would not.
 		return &web.Error{Status: http.StatusBadRequest, Reason: "relay_state", Err: errors.New("a form cannot carry the RelayState")}
 	}
-	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.now.Add(saml.ClaimFor))); err != nil {
+	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.claimUntil(s.now.Add(saml.ClaimFor)))); err != nil {
 		return err
 	}
 	if s.decision.Outcome == posture.Refused {

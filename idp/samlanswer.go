@@ -21,17 +21,19 @@ type answering struct {
 	notice   templates.Notice
 }
 
-// answer judges the device and prepares what to say of it.
-func (s *answering) answer(ctx context.Context, request *saml.Request) error {
+// judge judges the device that the request is answered for.
+func (s *answering) judge(ctx context.Context, request *saml.Request) error {
 	s.request = request
 	named := ""
 	if request.Subject != nil {
 		named = request.Subject.Value
 	}
-	if err := s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, request.App, named); err != nil {
-		return err
-	}
-	s.decide(request)
+	return s.settle(ctx, s.Explainer, s.Now, func() error { return s.signIn.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, request.App, named) })
+}
+
+// answer prepares what to say of the verdict.
+func (s *answering) answer() error {
+	s.decide(s.request)
 	switch message := s.refusal(); message {
 	case "":
 		return s.assert()
@@ -44,7 +46,7 @@ func (s *answering) answer(ctx context.Context, request *saml.Request) error {
 }
 
 func (s *answering) decide(request *saml.Request) {
-	s.signIn.decide("saml", request.ID, request.App)
+	s.signIn.decide(protocolSAML, request.ID, request.App)
 	s.decision.AnswerID = newID()
 }
 

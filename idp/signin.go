@@ -26,6 +26,7 @@ type signIn struct {
 	chain      []*x509.Certificate // that the browser presented
 	proven     time.Time           // when it proved to have the key of chain: when it connected; behind a proxy, now
 	connecting bool                // the request is what it connected for
+	waited     *waited             // nil: the request did not wait for its user
 
 	policy   *posture.Policy // of the relying party, for the application
 	who      recognised
@@ -128,6 +129,14 @@ func (s *signIn) note(ctx context.Context, noter Noter, app posture.AppContext) 
 
 func shadowed(p *posture.Policy, v posture.Verdict) *posture.Shadow {
 	return &posture.Shadow{Policy: p.Name, Managed: v.Managed, Compliant: v.Compliant, Reason: v.Reason, Failures: v.Failures}
+}
+
+// arrived is when the request came, which is what its own times are held against.
+func (s *signIn) arrived() time.Time {
+	if s.waited != nil {
+		return s.waited.Arrived
+	}
+	return s.now
 }
 
 // What relying parties are told of a refusal: StatusMessage by SAML,

@@ -131,6 +131,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 		EntityID: entityID, SSOURL: w.ssoURL, RelyingParties: w, Inventory: w.records, Noter: w.records, Recorder: w.records,
 		Verifier: verifier, Keys: w.keyring.Signing, Now: w.now,
 	}
+	w.provider.Explainer = &idp.Explainer{Tickets: must(idp.NewTickets(must(w.authority.DeriveKey(idp.TicketPurpose, 32))(t)))(t), Inventory: w.records}
 	w.makeOkta()
 	sp := must(saml.ParseMetadata(w.okta.Metadata()))(t)
 	w.party = &idp.RelyingParty{Name: "acme", SAML: sp, Policy: &posture.Policy{Name: "default"}}
@@ -167,6 +168,7 @@ func (w *world) serve(listener net.Listener, verifier *certs.Verifier) {
 	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody, NewReference: w.reference}
 	mux.Handle("GET /saml/sso", web.Handle("GET /saml/sso", w.provider.ServeSSO, options))
 	mux.Handle("POST /saml/sso", web.Handle("POST /saml/sso", w.provider.ServeSSO, options))
+	mux.Handle("POST /saml/sso/continue", web.Handle("POST /saml/sso/continue", w.provider.ServeContinue, options))
 	w.serveOIDC(mux, verifier, listener.Addr().String())
 	server := &http.Server{Handler: mux, TLSConfig: certs.NewTLSConfig(sites), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), ConnContext: web.Accepted(w.now)}
 	done := make(chan struct{})

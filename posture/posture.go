@@ -178,7 +178,7 @@ type Decision struct {
 	Time         time.Time   `json:"time"`
 	RelyingParty string      `json:"relying_party"`
 	Protocol     string      `json:"protocol"`             // "saml" or "oidc"
-	RequestID    string      `json:"request_id,omitempty"` // as the relying party named it; none claims nothing
+	RequestID    string      `json:"request_id,omitempty"` // as the relying party named it, or the ticket by which it waited for its user; none claims nothing
 	AnswerID     string      `json:"answer_id"`            // ID of the Response, or of the Grant
 	Subject      string      `json:"subject,omitempty"`    // the user that was answered for
 	DeviceID     string      `json:"device,omitempty"`

@@ -74,13 +74,13 @@ type view struct {
 
 // parse gives the template of one page: the layout with that page's parts.
 func parse(file string) *template.Template {
-	return template.Must(template.ParseFS(files, "html/layout.html", "html/style.css", "html/demo.html", "html/demo.css", "html/"+file)).Lookup("layout")
+	return template.Must(template.ParseFS(files, "html/layout.html", "html/style.css", "html/demo.html", "html/demo.css", "html/explain.css", "html/"+file)).Lookup("layout")
 }
 
 // parsed gives the template of every page by its file.
 var parsed = sync.OnceValue(func() map[string]*template.Template {
 	byFile := make(map[string]*template.Template)
-	for _, p := range []Page{Answer{}, BadRequest{}, Unavailable{}, DemoStart{}, DemoReplay{}, DemoError{}} {
+	for _, p := range []Page{Answer{}, BadRequest{}, Unavailable{}, Explain{}, DemoStart{}, DemoReplay{}, DemoError{}} {
 		byFile[p.file()] = parse(p.file())
 	}
 	return byFile

@@ -31,7 +31,7 @@ type clientAdd struct {
 	IDTokenAlg           string    `enum:"RS256,ES256" default:"RS256" help:"What ID tokens are signed with: ${enum}."`
 	Policy               string    `default:"default" help:"Policy of the configuration that judges its devices."`
 	OnUnmanaged          string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (access_denied) or assert (managed false)."`
-	OnNoncompliant       string    `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (compliant false) or refuse."`
+	OnNoncompliant       string    `enum:"assert,explain,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (compliant false), explain (show the user what is wrong, then assert) or refuse."`
 	Application          []appFlag `placeholder:"APP=POLICY" sep:"none" help:"Policy of one of its applications, in place of --policy: by the ID of the app instance, or as name:NAME=POLICY. Repeat for more; the first that matches counts."`
 	BindOwner            ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
 }

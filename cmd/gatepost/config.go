@@ -220,7 +220,9 @@ type RelyingParty struct {
 	OnUnmanaged string `yaml:"on_unmanaged"`
 
 	// OnNoncompliant is the answer for a managed device that is not compliant:
-	// assert (Success with IsCompliant false, or compliant false) or refuse.
+	// assert (Success with IsCompliant false, or compliant false), refuse, or
+	// explain: the user first sees which rules the device fails and how to mend it,
+	// can have it checked again, and goes on with the answer of assert if he likes.
 	// Defaults to assert.
 	OnNoncompliant string `yaml:"on_noncompliant"`
 

@@ -97,7 +97,7 @@ relying_parties: []
 #   sign: both                        # both, assertion or response
 #   encrypt: false                    # true: to the key in the metadata
 #   on_unmanaged: refuse              # refuse, or assert with IsManaged = false
-#   on_noncompliant: assert           # assert with IsCompliant = false, or refuse
+#   on_noncompliant: assert           # assert with IsCompliant = false, explain to the user first, or refuse
 #   bind_owner: off                   # a device of somebody else: off, warn or enforce
 # - name: acme-oidc
 #   oidc:                             # OpenID Connect instead of SAML

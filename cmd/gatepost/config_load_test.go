@@ -103,6 +103,7 @@ func TestLoadConfigFull(t *testing.T) {
 		{"sign", c.RelyingParties[0].Sign, "response"},
 		{"on_unmanaged", c.RelyingParties[0].OnUnmanaged, "assert"},
 		{"on_noncompliant", c.RelyingParties[0].OnNoncompliant, "refuse"},
+		{"on_noncompliant of a client", c.RelyingParties[1].OnNoncompliant, "explain"},
 		{"client_id", c.RelyingParties[1].OIDC.ClientID, "okta/acme"},
 		{"client_secret_file", c.RelyingParties[1].OIDC.ClientSecretFile, "/run/secrets/okta.secret"},
 		{"id_token_alg", c.RelyingParties[1].OIDC.IDTokenAlg, "ES256"},

@@ -53,9 +53,5 @@ func (rp *RelyingParty) validateSAML(f *findings, path string) {
 func (rp *RelyingParty) validateAnswers(f *findings, path string) {
 	oneOf(f, path+".on_unmanaged", rp.OnUnmanaged, "refuse", "assert")
 	oneOf(f, path+".bind_owner", string(rp.BindOwner), string(posture.BindOff), string(posture.BindWarn), string(posture.BindEnforce))
-	if rp.OnNoncompliant == "explain" {
-		f.add(path+".on_noncompliant", `"explain" is not in this version`, "write assert or refuse")
-		return
-	}
-	oneOf(f, path+".on_noncompliant", rp.OnNoncompliant, "assert", "refuse")
+	oneOf(f, path+".on_noncompliant", rp.OnNoncompliant, "assert", "explain", "refuse")
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"gatepost.dev/certs"
 	"gatepost.dev/idp"
@@ -29,9 +30,18 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 	pages.MaxBody = idp.MaxRequestBody
 	agents, enroll := g.agentEndpoints(records, verifier, former, options)
 	each(gate.Patient, agents, enroll)
-	signIns, authorize, token := g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages), g.tokenEndpoints(records, options)
-	each(gate.Urgent, signIns, authorize, token)
-	device := slices.Concat(signIns, authorize, agents)
+	sso, authorize, token := g.sso(records, verifier, pages.Now), g.authorize(records, verifier, pages.Now), g.tokenEndpoints(records, options)
+	signIns := []endpoint{
+		{"GET /saml/sso", sso.ServeSSO, &pages}, {"POST /saml/sso", sso.ServeSSO, &pages},
+		{"GET /oidc/authorize", authorize.ServeAuthorize, &pages}, {"POST /oidc/authorize", authorize.ServeAuthorize, &pages},
+	}
+	each(gate.Urgent, signIns, token)
+	// What waits for a report must not hold reports up: it is not urgent.
+	waiting := []endpoint{
+		{"POST /saml/sso" + idp.ContinuePath, sso.ServeContinue, &pages},
+		{"POST /oidc/authorize" + idp.ContinuePath, authorize.ServeContinue, &pages},
+	}
+	device := slices.Concat(signIns, waiting, agents)
 	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
@@ -76,8 +86,8 @@ func newMux(endpoints []endpoint, proxy *certs.Proxy) *http.ServeMux {
 	return mux
 }
 
-func (g *generation) samlEndpoints(records *store.Records, verifier idp.Verifier, pages *web.Options) []endpoint {
-	sso := &idp.SAML{
+func (g *generation) sso(records *store.Records, verifier idp.Verifier, now func() time.Time) *idp.SAML {
+	return &idp.SAML{
 		EntityID:       g.config.EntityID(),
 		SSOURL:         g.config.SSOURL(),
 		RelyingParties: g.parties,
@@ -87,9 +97,9 @@ func (g *generation) samlEndpoints(records *store.Records, verifier idp.Verifier
 		Verifier:       verifier,
 		Forwarded:      forwarded(g.proxy),
 		Keys:           g.keyring.Signing,
-		Now:            pages.Now,
+		Explainer:      &idp.Explainer{Tickets: g.tickets, Inventory: records},
+		Now:            now,
 	}
-	return []endpoint{{"GET /saml/sso", sso.ServeSSO, pages}, {"POST /saml/sso", sso.ServeSSO, pages}}
 }
 
 func (g *generation) metadataEndpoints(pages *web.Options) []endpoint {
@@ -97,8 +107,8 @@ func (g *generation) metadataEndpoints(pages *web.Options) []endpoint {
 	return []endpoint{{"GET /saml/metadata", metadata.ServeMetadata, pages}}
 }
 
-func (g *generation) authorizeEndpoints(records *store.Records, verifier idp.Verifier, pages *web.Options) []endpoint {
-	authorize := &idp.OIDC{
+func (g *generation) authorize(records *store.Records, verifier idp.Verifier, now func() time.Time) *idp.OIDC {
+	return &idp.OIDC{
 		Provider:  g.provider(),
 		Clients:   g.parties,
 		Inventory: records,
@@ -107,11 +117,8 @@ func (g *generation) authorizeEndpoints(records *store.Records, verifier idp.Ver
 		Verifier:  verifier,
 		Forwarded: forwarded(g.proxy),
 		Keys:      g.publicKeys,
-		Now:       pages.Now,
-	}
-	return []endpoint{
-		{"GET /oidc/authorize", authorize.ServeAuthorize, pages},
-		{"POST /oidc/authorize", authorize.ServeAuthorize, pages},
+		Explainer: &idp.Explainer{Tickets: g.tickets, Inventory: records},
+		Now:       now,
 	}
 }
 

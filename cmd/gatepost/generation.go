@@ -13,6 +13,7 @@ import (
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
 	"gatepost.dev/devices"
+	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
@@ -26,6 +27,7 @@ type generation struct {
 	keyring    *certs.Keyring // RSA: answers by SAML, and ID tokens
 	es256      *certs.Keyring // P-256: ID tokens; nil if none is configured
 	authority  *certs.Authority
+	tickets    *idp.Tickets
 	revocation *revocation.Verifier
 	proxy      *certs.Proxy // nil if none is configured
 	parties    *parties
@@ -53,6 +55,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		}
 	}
 	if g.authority, err = certs.LoadAuthority(c.Devices.Authority.Certificate, c.Devices.Authority.Key); err != nil {
+		return nil, err
+	}
+	if g.tickets, err = newTickets(g.authority); err != nil {
 		return nil, err
 	}
 	verifier, err := newVerifier(c, g.authority)
@@ -85,6 +90,16 @@ func openKeyring(former *certs.Keyring, dir, algorithm string) (*certs.Keyring, 
 		return former.Reopen(dir)
 	}
 	return certs.OpenKeyring(dir, algorithm)
+}
+
+// newTickets seals with a key that every server with the built-in authority has,
+// so that any of them takes what another sealed, also after a restart.
+func newTickets(authority *certs.Authority) (*idp.Tickets, error) {
+	key, err := authority.DeriveKey(idp.TicketPurpose, 32)
+	if err != nil {
+		return nil, err
+	}
+	return idp.NewTickets(key)
 }
 
 // newVerifier trusts the built-in authority and those of the configuration.

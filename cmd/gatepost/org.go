@@ -21,7 +21,7 @@ type orgAdd struct {
 	Sign             string    `enum:"both,assertion,response" default:"both" help:"Which part of an answer is signed: ${enum}."`
 	Encrypt          bool      `help:"Encrypt assertions to the key in the metadata."`
 	OnUnmanaged      string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (AuthnFailed) or assert (IsManaged false)."`
-	OnNoncompliant   string    `enum:"assert,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false) or refuse."`
+	OnNoncompliant   string    `enum:"assert,explain,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false), explain (show the user what is wrong, then assert) or refuse."`
 	Application      []appFlag `placeholder:"APP=POLICY" sep:"none" help:"Policy of one of its applications, in place of --policy: by the ID of the app instance, or as name:NAME=POLICY. Repeat for more; the first that matches counts."`
 	BindOwner        ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
 	AllowSHA1Digests bool      `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`

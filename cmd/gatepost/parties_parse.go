@@ -79,9 +79,9 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 	party := &idp.RelyingParty{
 		Name: r.Name, Policy: policy,
 		AssertUnmanaged:    r.OnUnmanaged == "assert",
-		RefuseNoncompliant: r.OnNoncompliant == "refuse",
-		BindOwner:          r.BindOwner,
-		Shared:             p.shared,
+		RefuseNoncompliant: r.OnNoncompliant == "refuse", ExplainNoncompliant: r.OnNoncompliant == "explain",
+		BindOwner: r.BindOwner,
+		Shared:    p.shared,
 	}
 	for _, a := range r.Applications {
 		policy := p.policies[a.Policy]
