@@ -80,7 +80,8 @@ func (estimator) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.
 
 // expression is one that was compiled.
 type expression struct {
-	program     cel.Program
+	program     cel.Program // for devices that are within what the estimate took them for
+	guarded     cel.Program // for any: its cost is counted while it runs
 	facts       []string // that it names, in its order, each once
 	application bool     // it looks at the application
 }
@@ -106,7 +107,9 @@ func compile(env *cel.Env, path, text string) (*expression, []Fault) {
 	}
 	e := &expression{}
 	e.look(checked.NativeRep().Expr())
-	e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize)); err == nil {
+		e.guarded, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	}
 	if err != nil {
 		return nil, []Fault{{Path: path, Text: err.Error()}}
 	}
