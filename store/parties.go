@@ -17,6 +17,7 @@ type RelyingParty struct {
 	EntityID       string      `json:"entity_id,omitempty"`
 	Metadata       []byte      `json:"metadata,omitempty"` // as it was registered
 	OIDC           *OIDCClient `json:"oidc,omitempty"`
+	Use            string      `json:"use,omitempty"`
 	Policy         string      `json:"policy"`
 	Sign           string      `json:"sign,omitempty"`
 	OnUnmanaged    string      `json:"on_unmanaged,omitempty"`

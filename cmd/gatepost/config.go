@@ -192,6 +192,13 @@ type RelyingParty struct {
 	// OIDC is what is known of it as an OpenID Connect client.
 	OIDC OIDC `yaml:"oidc"`
 
+	// Use is what it takes answers for: posture (whether the device is managed and
+	// compliant, by Okta's data contract), factor (an assertion without all that,
+	// for a device that is both, and a refusal for any other) or both (the
+	// authentication context of a request says which). Defaults to posture. SAML
+	// only.
+	Use string `yaml:"use"`
+
 	// Policy is the name of the policy that judges its devices. Defaults to
 	// "default".
 	Policy string `yaml:"policy"`
