@@ -213,12 +213,12 @@ func TestRelyingParties(t *testing.T) {
 	acme := NewRelyingParty{Name: "acme", Metadata: metadata("https://acme", "", nil)}
 	rp, err := w.Client.AddRelyingParty(t.Context(), acme)
 	want := RelyingParty{EntityID: "https://acme", Origin: FromStore, AddedAt: now, NewRelyingParty: NewRelyingParty{
-		Name: "acme", Metadata: acme.Metadata, Policy: "default", Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff}}
+		Name: "acme", Metadata: acme.Metadata, Use: "posture", Policy: "default", Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff}}
 	if err != nil || !reflect.DeepEqual(rp, want) || !reflect.DeepEqual(w.parties["acme"], want) {
 		t.Errorf("%+v, %v; recorded %+v", rp, err, w.parties["acme"])
 	}
 	sealed := NewRelyingParty{Name: "sealed", Metadata: metadata("https://sealed", "", encryptionCertificate(t)), Policy: "strict",
-		Sign: "assertion", Encrypt: true, OnUnmanaged: "assert", OnNoncompliant: "refuse", AllowSHA1Digests: true, BindOwner: posture.BindWarn}
+		Use: "both", Sign: "assertion", Encrypt: true, OnUnmanaged: "assert", OnNoncompliant: "refuse", AllowSHA1Digests: true, BindOwner: posture.BindWarn}
 	if rp, err = w.Client.AddRelyingParty(t.Context(), sealed); err != nil || !reflect.DeepEqual(rp.NewRelyingParty, sealed) {
 		t.Errorf("%+v, %v", rp, err)
 	}
@@ -254,6 +254,8 @@ func TestRelyingPartyRefused(t *testing.T) {
 		{NewRelyingParty{Name: "..", Metadata: good}, http.StatusUnprocessableEntity, "name: "},
 		{NewRelyingParty{Name: "new", Metadata: good, Policy: "lax"}, http.StatusUnprocessableEntity, `no policy "lax"`},
 		{NewRelyingParty{Name: "new", Metadata: good, Sign: "none"}, http.StatusUnprocessableEntity, `sign: "none"`},
+		{NewRelyingParty{Name: "new", Metadata: good, Use: "mfa"}, http.StatusUnprocessableEntity, `use: "mfa"`},
+		{NewRelyingParty{Name: "new", Metadata: good, Use: "factor", OnUnmanaged: "assert"}, http.StatusUnprocessableEntity, "a factor asserts only good devices"},
 		{NewRelyingParty{Name: "new", Metadata: good, BindOwner: "sometimes"}, http.StatusUnprocessableEntity, `bind_owner: "sometimes"`},
 		{NewRelyingParty{Name: "new", Metadata: good, OnUnmanaged: "ignore"}, http.StatusUnprocessableEntity, `on_unmanaged: "ignore"`},
 		{NewRelyingParty{Name: "new", Metadata: good, OnNoncompliant: "ignore"}, http.StatusUnprocessableEntity, `on_noncompliant: "ignore"`},

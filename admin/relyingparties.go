@@ -108,12 +108,16 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 	asked.Policy = cmp.Or(asked.Policy, "default")
 	asked.Sign = cmp.Or(asked.Sign, "both")
+	asked.Use = cmp.Or(asked.Use, "posture")
 	asked.OnUnmanaged = cmp.Or(asked.OnUnmanaged, "refuse")
 	asked.OnNoncompliant = cmp.Or(asked.OnNoncompliant, "assert")
 	asked.BindOwner = cmp.Or(asked.BindOwner, posture.BindOff)
 	faults := checkAnswers(asked.Name, asked.Policy, asked.OnUnmanaged, asked.OnNoncompliant, asked.BindOwner, h.HasPolicy)
 	faults = append(faults, checkApplications(asked.Applications, h.HasPolicy)...)
-	faults = append(faults, oneOf("sign", asked.Sign, "both", "assertion", "response"))
+	faults = append(faults, oneOf("sign", asked.Sign, "both", "assertion", "response"), oneOf("use", asked.Use, "posture", "factor", "both"))
+	if asked.Use == "factor" && asked.OnUnmanaged == "assert" {
+		faults = append(faults, errors.New("on_unmanaged: is assert, and a factor asserts only good devices"))
+	}
 	rp := RelyingParty{NewRelyingParty: asked, Origin: FromStore, AddedAt: h.Now()}
 	sp, err := saml.ParseMetadata([]byte(asked.Metadata))
 	if err == nil {

@@ -77,6 +77,7 @@ type IssuedCertificate struct {
 type NewRelyingParty struct {
 	Name             string `json:"name"`
 	Metadata         string `json:"metadata"`                  // the service provider's, XML
+	Use              string `json:"use,omitempty"`             // posture (the default), factor or both
 	Policy           string `json:"policy,omitempty"`          // empty: "default"
 	Sign             string `json:"sign,omitempty"`            // both (the default), assertion or response
 	Encrypt          bool   `json:"encrypt"`                   // needs an encryption key in the metadata

@@ -84,6 +84,9 @@ type sent struct {
 	subject    string
 	relayState string
 	app        *AppContext
+	factor     bool     // not a posture, but a factor
+	classes    []string // authentication context classes that were asked for
+	comparison string
 }
 
 // What is remembered, so that no flood of requests fills the memory.

@@ -37,8 +37,9 @@ type SignIn struct {
 	// The rest is empty when the status is not Success.
 	AssertionID  string
 	Subject      string // the NameID
-	Managed      bool
-	Compliant    bool // false as well when the answer does not say
+	ClassRef     string // the authentication context class
+	Managed      bool   // in a factor always, for it says nothing of that but by being there
+	Compliant    bool   // likewise; false as well when a posture does not say
 	Device       contract.Device
 	Facts        []contract.Fact
 	Attestations []contract.Attestation

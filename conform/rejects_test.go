@@ -33,7 +33,7 @@ func TestReceiveRejects(t *testing.T) {
 			}
 		})
 	}
-	for _, r := range [...]string{"relay-state", "app-context", "replay"} { // the tests of these names
+	for _, r := range [...]string{"relay-state", "app-context", "replay", "context"} { // the tests of these names
 		tested[r] = true
 	}
 	for _, rules := range [][]*rule{messageRules, assertionRules, failureRules} {

@@ -42,6 +42,10 @@ type RequestOptions struct {
 	Sample   bool
 	Unsigned bool
 
+	// Factor asks for a factor of a sign-in, as Okta does of an IdP authenticator:
+	// without ClassRefs it sends no RequestedAuthnContext.
+	Factor bool
+
 	// What tests set to something else than Okta would; "" and zero: Okta's.
 	ID           string
 	IssueInstant time.Time
@@ -86,7 +90,7 @@ func (o *Okta) Request(opts RequestOptions) (*AuthnRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.remember(req.ID, sent{subject: opts.Subject, relayState: opts.RelayState, app: opts.AppContext})
+	o.remember(req.ID, sent{subject: opts.Subject, relayState: opts.RelayState, app: opts.AppContext, factor: opts.Factor, classes: opts.ClassRefs, comparison: opts.Comparison})
 	return req, nil
 }
 
@@ -117,7 +121,7 @@ func (o *Okta) complete(opts *RequestOptions) error {
 	if opts.NameIDFormat == "" {
 		opts.NameIDFormat = nameIDFormats[0]
 	}
-	if opts.ClassRefs == nil {
+	if opts.ClassRefs == nil && !opts.Factor {
 		opts.ClassRefs = []string{contract.DevicePosture}
 	}
 	if opts.Comparison == "" {
@@ -167,6 +171,9 @@ func (o *Okta) authnRequest(opts *RequestOptions) *etree.Element {
 	root.CreateElement("saml2p:NameIDPolicy").CreateAttr("Format", opts.NameIDFormat)
 	if opts.Sample {
 		subject()
+	}
+	if len(opts.ClassRefs) == 0 && opts.Factor {
+		return root
 	}
 	context := root.CreateElement("saml2p:RequestedAuthnContext")
 	context.CreateAttr("Comparison", opts.Comparison)

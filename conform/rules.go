@@ -58,6 +58,7 @@ var assertionRules = []*rule{
 	{"conditions", "Okta: maximum clock skew; SAML core 2.5.1.2", textAssertion, checkConditions},
 	{"audience", "Okta: Audience equals the SP entity ID; SAML core 2.5.1.4", textAudience, checkAudience},
 	{"app-context", "Okta: Send Okta application context", textAppContext, checkAppContext},
+	{"context", "SAML core 2.7.2.2 and 3.3.2.2.1", textAssertion, checkContext},
 	{"posture", "Okta device posture data contract", textAssertion, checkPosture},
 	{"second-opinion", "crewjam/saml ServiceProvider.ParseXMLResponse", textAssertion, second},
 }
@@ -204,6 +205,9 @@ func checkReplay(a *answer) error {
 }
 
 func checkPosture(a *answer) error {
+	if a.request.factor {
+		return nil
+	}
 	raw, err := a.assertionXML()
 	if err != nil {
 		return err

@@ -152,7 +152,8 @@ func (e *Explainer) recheck(ctx context.Context, d *posture.Device) error {
 // reasons that its user can be told.
 func (s *signIn) mendable() bool {
 	v := &s.verdict
-	if !v.Managed || v.Compliant || !v.Judged || s.refusal() != "" {
+	refused := s.refusal() != "" && !(s.factor && v.Quarantine == nil) // a factor is refused for what can be mended
+	if !v.Managed || v.Compliant || !v.Judged || refused {
 		return false
 	}
 	for i := range v.Failures {

@@ -23,7 +23,7 @@ type answering struct {
 
 // judge judges the device that the request is answered for.
 func (s *answering) judge(ctx context.Context, request *saml.Request) error {
-	s.request = request
+	s.request, s.factor = request, request.Factor()
 	named := ""
 	if request.Subject != nil {
 		named = request.Subject.Value
@@ -64,9 +64,12 @@ func (s *answering) assert() error {
 		NameID:       s.nameID(),
 		App:          s.request.App,
 		EmptyApp:     s.request.EmptyApp,
-		Posture:      extension(&s.who.device, s.verdict, s.policy, s.now),
+		Class:        s.request.Class,
 		Scope:        s.rp.Scope,
 		EncryptTo:    s.rp.Encrypt,
+	}
+	if !s.factor {
+		a.Posture = extension(&s.who.device, s.verdict, s.policy, s.now)
 	}
 	var err error
 	if s.prepared, err = saml.PrepareAssertion(&a); err != nil {

@@ -27,6 +27,7 @@ type signIn struct {
 	proven     time.Time           // when it proved to have the key of chain: when it connected; behind a proxy, now
 	connecting bool                // the request is what it connected for
 	waited     *waited             // nil: the request did not wait for its user
+	factor     bool                // nothing is asserted but a device that is managed and compliant
 
 	policy   *posture.Policy // of the relying party, for the application
 	who      recognised
@@ -148,13 +149,13 @@ const (
 	noSubject          = "NO_SUBJECT"           // nobody was named and the inventory knows no owner
 )
 
-// refusal is why the relying party gets no posture for this verdict and this
+// refusal is why the relying party gets no assertion for this verdict and this
 // user; empty: it gets it.
 func (s *signIn) refusal() string {
 	switch v := &s.verdict; {
-	case !v.Managed && !s.rp.AssertUnmanaged:
+	case !v.Managed && (s.factor || !s.rp.AssertUnmanaged):
 		return deviceNotManaged
-	case v.Managed && !v.Compliant && (s.rp.RefuseNoncompliant || v.Quarantine != nil):
+	case v.Managed && !v.Compliant && (s.factor || s.rp.RefuseNoncompliant || v.Quarantine != nil):
 		return deviceNotCompliant
 	case s.user == "":
 		return noSubject

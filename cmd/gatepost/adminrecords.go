@@ -30,7 +30,7 @@ func (p partyRecords) RelyingParties(ctx context.Context) ([]admin.RelyingParty,
 
 func (p partyRecords) AddRelyingParty(ctx context.Context, r admin.RelyingParty) error {
 	return p.records.AddRelyingParty(ctx, store.RelyingParty{
-		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, Applications: r.Applications, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
 	})
 }

@@ -192,6 +192,11 @@ type RelyingParty struct {
 	// OIDC is what is known of it as an OpenID Connect client.
 	OIDC OIDC `yaml:"oidc"`
 
+	// Use is what it takes answers for: posture (by Okta's data contract), factor
+	// (an assertion without that, for a device that is managed and compliant, else a
+	// refusal) or both (a request's context says which). Defaults to posture. SAML only.
+	Use string `yaml:"use"`
+
 	// Policy is the name of the policy that judges its devices. Defaults to
 	// "default".
 	Policy string `yaml:"policy"`

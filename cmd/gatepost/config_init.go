@@ -93,6 +93,7 @@ devices:
 relying_parties: []
 # - name: acme
 #   saml: { metadata: acme-sp.xml }   # the service provider's metadata, from Okta
+#   use: posture                      # posture, factor (an IdP authenticator), or both
 #   policy: default
 #   sign: both                        # both, assertion or response
 #   encrypt: false                    # true: to the key in the metadata

@@ -101,6 +101,7 @@ func TestLoadConfigFull(t *testing.T) {
 		{"proxy addresses", strings.Join(c.Devices.Proxy.From, " "), "10.0.0.7 10.1.0.0/16 fd00::/64"},
 		{"policy", c.RelyingParties[0].Policy, "strict"},
 		{"sign", c.RelyingParties[0].Sign, "response"},
+		{"use", c.RelyingParties[0].Use, "both"},
 		{"on_unmanaged", c.RelyingParties[0].OnUnmanaged, "assert"},
 		{"on_noncompliant", c.RelyingParties[0].OnNoncompliant, "refuse"},
 		{"on_noncompliant of a client", c.RelyingParties[1].OnNoncompliant, "explain"},
@@ -189,7 +190,7 @@ relying_parties:
 	}
 	want := []RelyingParty{{
 		Name: "acme", SAML: SAML{Metadata: filepath.Join(dir, "sp.xml")}, Policy: "default",
-		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff,
+		Use: "posture", Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff,
 	}, {
 		Name: "acme-oidc", Policy: "default", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff,
 		OIDC: OIDC{

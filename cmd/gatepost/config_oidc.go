@@ -79,6 +79,7 @@ func (rp *RelyingParty) validateOIDC(f *findings, party string) (named bool) {
 	}
 	for _, saml := range [][2]string{
 		{"sign", "ID tokens are always signed"},
+		{"use", "an ID token always tells the posture"},
 		{"encrypt", "the ID token does not travel through the browser"},
 		{"allow_sha1_digests", "signed requests have none"},
 	} {

@@ -48,7 +48,22 @@ func (rp *RelyingParty) validateSAML(f *findings, path string) {
 			"delete it once Okta signs requests with SHA-256")
 	}
 	oneOf(f, path+".sign", rp.Sign, "both", "assertion", "response")
+	oneOf(f, path+".use", rp.Use, usePosture, useFactor, useBoth)
+	if rp.Use == useFactor {
+		for key, value := range map[string]string{"on_unmanaged": rp.OnUnmanaged, "on_noncompliant": rp.OnNoncompliant} {
+			if f.written(path+"."+key) && value == "assert" {
+				f.add(path+"."+key, "is assert, and a factor asserts only good devices", "delete it")
+			}
+		}
+	}
 }
+
+// The values of RelyingParty.Use.
+const (
+	usePosture = "posture"
+	useFactor  = "factor"
+	useBoth    = "both"
+)
 
 func (rp *RelyingParty) validateAnswers(f *findings, path string) {
 	oneOf(f, path+".on_unmanaged", rp.OnUnmanaged, "refuse", "assert")

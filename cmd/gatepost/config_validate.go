@@ -60,6 +60,7 @@ func (c *Config) setDefaults() {
 			rp.OIDC.setDefaults(c.written(path + ".iss_parameter"))
 		} else {
 			set(&rp.Sign, "both")
+			set(&rp.Use, usePosture)
 		}
 		set(&rp.OnUnmanaged, "refuse")
 		set(&rp.OnNoncompliant, "assert")

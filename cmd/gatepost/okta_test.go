@@ -53,6 +53,7 @@ func okta(args []string, out io.Writer) error {
 	cert := flags.String("cert", "", "PEM file with the device's key and certificate")
 	binding := flags.String("binding", "redirect", "redirect or post")
 	user := flags.String("user", "user@example.com", "subject")
+	factor := flags.Bool("factor", false, "ask for a factor, as of an IdP authenticator")
 	if err := flags.Parse(args[3:]); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func okta(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	request, err := o.Request(conform.RequestOptions{Binding: conform.Binding(*binding), Subject: *user})
+	request, err := o.Request(conform.RequestOptions{Binding: conform.Binding(*binding), Subject: *user, Factor: *factor})
 	if err != nil {
 		return err
 	}
@@ -76,8 +77,8 @@ func okta(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "status: %s\nsub: %s\nmessage: %s\ndetail: %s\nsubject: %s\nmanaged: %t\ncompliant: %t\ndevice: %s\nencrypted: %t\nseconded: %t\n",
-		in.Status, in.SubStatus, in.StatusMessage, in.StatusDetail, in.Subject, in.Managed, in.Compliant, in.Device.ID, in.Encrypted, in.Seconded)
+	fmt.Fprintf(out, "status: %s\nsub: %s\nmessage: %s\ndetail: %s\nsubject: %s\nmanaged: %t\ncompliant: %t\ndevice: %s\nencrypted: %t\nseconded: %t\nclass: %s\n",
+		in.Status, in.SubStatus, in.StatusMessage, in.StatusDetail, in.Subject, in.Managed, in.Compliant, in.Device.ID, in.Encrypted, in.Seconded, in.ClassRef)
 	return nil
 }
 

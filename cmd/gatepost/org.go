@@ -17,6 +17,7 @@ type orgCommand struct {
 type orgAdd struct {
 	Name             string    `arg:"" help:"How commands, decisions and logs call it."`
 	Metadata         string    `required:"" type:"existingfile" placeholder:"FILE" help:"Service provider metadata, downloaded from the identity provider that you made in Okta."`
+	Use              string    `enum:"posture,factor,both" default:"posture" help:"What it takes answers for: posture (by Okta's data contract), factor (an IdP authenticator: managed and compliant devices only) or both (as each request asks)."`
 	Policy           string    `default:"default" help:"Policy of the configuration that judges its devices."`
 	Sign             string    `enum:"both,assertion,response" default:"both" help:"Which part of an answer is signed: ${enum}."`
 	Encrypt          bool      `help:"Encrypt assertions to the key in the metadata."`
@@ -35,7 +36,7 @@ func (c *orgAdd) Run(e *env) error {
 	}
 	return withServer(e, func(client *admin.Client) error {
 		rp, err := client.AddRelyingParty(e.ctx, admin.NewRelyingParty{
-			Name: c.Name, Metadata: string(metadata), Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
+			Name: c.Name, Metadata: string(metadata), Use: c.Use, Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
 			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, Applications: appPolicies(c.Application), AllowSHA1Digests: c.AllowSHA1Digests,
 		})
 		if err != nil {
@@ -90,6 +91,7 @@ func (c *orgShow) Run(e *env) error {
 			}
 			t := newTable(e.stdout, "name", p.Name)
 			t.row("entity ID", p.EntityID)
+			t.row("use", p.Use)
 			t.row("policy", p.Policy)
 			showApplications(t, p.Applications)
 			t.row("signed", p.Sign)

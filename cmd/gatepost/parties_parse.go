@@ -23,7 +23,7 @@ var errSecretFile = errors.New("client secret")
 // read but for the one of its secrets.
 func (r *RelyingParty) record() (store.RelyingParty, error) {
 	record := store.RelyingParty{
-		Name: r.Name, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+		Name: r.Name, Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, BindOwner: r.BindOwner, Applications: r.appPolicies(),
 	}
 	var err error
@@ -46,7 +46,7 @@ func (r *RelyingParty) record() (store.RelyingParty, error) {
 func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 	return admin.RelyingParty{
 		NewRelyingParty: admin.NewRelyingParty{
-			Name: r.Name, Metadata: string(r.Metadata), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+			Name: r.Name, Metadata: string(r.Metadata), Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications, AllowSHA1Digests: r.AllowSHA1,
 		},
 		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
@@ -110,6 +110,15 @@ func parseServiceProvider(party *idp.RelyingParty, r store.RelyingParty) error {
 	}
 	sp.AllowSHA1 = r.AllowSHA1
 	party.SAML = sp
+	switch r.Use {
+	case "", usePosture: // the former where it was added before there were others
+	case useFactor:
+		sp.Use = saml.UseFactor
+	case useBoth:
+		sp.Use = saml.UseBoth
+	default:
+		return fmt.Errorf("use %q is not known", r.Use)
+	}
 	switch r.Sign {
 	case "assertion":
 		party.Scope = saml.SignAssertion

@@ -95,7 +95,8 @@ func (m *Message) readElements(r *Request, sp *ServiceProvider) (*StatusError, e
 	if err != nil {
 		return nil, err
 	}
-	context, err := readContext(m.context)
+	class, context, err := readContext(m.context, sp.Use)
+	r.Class = class
 	if err != nil {
 		return nil, err
 	}

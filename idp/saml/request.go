@@ -29,6 +29,7 @@ type Request struct {
 	IssueInstant  time.Time
 	Subject       *NameID // nil: nobody was named
 	NameIDFormat  string  // that NameIDPolicy asks for; may be empty
+	Class         string  // authentication context class to answer with; empty beside a *StatusError for want of one
 	ForceAuthn    bool
 	IsPassive     bool
 	App           posture.AppContext // verbatim

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gatepost.dev/contract"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/posture"
 )
@@ -38,7 +39,7 @@ func TestContractSample(t *testing.T) {
 	}
 	want := &saml.Request{
 		ID: "id259293517205908671989782748", Issuer: entityID, ACS: acs, RelayState: "https://acme.okta.com/", HasRelayState: true,
-		IssueInstant: issued, Subject: &saml.NameID{Value: "user@example.com"}, NameIDFormat: saml.FormatUnspecified,
+		IssueInstant: issued, Subject: &saml.NameID{Value: "user@example.com"}, NameIDFormat: saml.FormatUnspecified, Class: contract.DevicePosture,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -67,7 +68,7 @@ func TestRequestValues(t *testing.T) {
 		// The no-break space is no white space of XML: it stays.
 		Subject: &saml.NameID{Value: "üser+\u00a0<x>@example.com\u00a0", Format: saml.FormatEmail,
 			NameQualifier: "q", SPNameQualifier: "s"},
-		NameIDFormat: saml.FormatUnspecified, ForceAuthn: true, IsPassive: true,
+		NameIDFormat: saml.FormatUnspecified, Class: contract.DevicePosture, ForceAuthn: true, IsPassive: true,
 		App: posture.AppContext{InstanceID: "0oa ", Name: " Acme & Co\n"}, Signed: true,
 	}
 	for name, content := range map[string]string{

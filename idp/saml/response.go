@@ -3,6 +3,7 @@ package saml
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatepost.dev/contract"
@@ -25,8 +26,8 @@ type Answer struct {
 	Now          time.Time
 }
 
-// Assertion is an answer with Success: the posture of the one device at the
-// other end, said of one user.
+// Assertion is an answer with Success, said of one user: the posture of the one
+// device at the other end, or, as a factor, that it is a good one.
 type Assertion struct {
 	Answer
 	AssertionID  string // an NCName
@@ -35,7 +36,8 @@ type Assertion struct {
 	NameID       NameID
 	App          posture.AppContext // as requested; echoed verbatim
 	EmptyApp     EmptyApp
-	Posture      contract.Posture
+	Class        string           // authentication context class: contract.DevicePosture, or one of a factor
+	Posture      contract.Posture // of the class DevicePosture only
 	Scope        Scope
 	// EncryptTo holds the relying party's encryption key; nil sends the
 	// assertion in the clear.
@@ -111,6 +113,21 @@ func (a *Assertion) check() error {
 		"application instance", a.App.InstanceID, "application name", a.App.Name); err != nil {
 		return err
 	}
+	return a.checkContext()
+}
+
+// checkContext holds a posture against the contract, and wants a factor to say
+// nothing but its class, which is one that is true of it.
+func (a *Assertion) checkContext() error {
+	if a.Class != contract.DevicePosture {
+		switch p := &a.Posture; {
+		case !slices.Contains(factorClasses, a.Class):
+			return fmt.Errorf("authentication context class %q is not one of a factor", a.Class)
+		case p.Device != (contract.Device{}) || len(p.Facts) > 0 || len(p.Attestations) > 0:
+			return errors.New("a factor with a posture")
+		}
+		return nil
+	}
 	for _, f := range a.Posture.Check() {
 		if f.Severity == contract.Must {
 			return fmt.Errorf("against the contract: %v", f)
@@ -166,9 +183,13 @@ func (a *Assertion) writeBody(w *writer) {
 	w.raw(`</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement`)
 	w.attr("AuthnInstant", instant(a.Now))
 	w.attr("SessionIndex", a.SessionIndex)
-	w.raw(`><saml:AuthnContext><saml:AuthnContextClassRef>` + contract.DevicePosture + `</saml:AuthnContextClassRef><saml:AuthnContextDecl>`)
-	writePosture(w, &a.Posture)
-	w.raw(`</saml:AuthnContextDecl></saml:AuthnContext></saml:AuthnStatement>`)
+	w.raw(`><saml:AuthnContext><saml:AuthnContextClassRef>`, a.Class, `</saml:AuthnContextClassRef>`)
+	if a.Class == contract.DevicePosture {
+		w.raw(`<saml:AuthnContextDecl>`)
+		writePosture(w, &a.Posture)
+		w.raw(`</saml:AuthnContextDecl>`)
+	}
+	w.raw(`</saml:AuthnContext></saml:AuthnStatement>`)
 	writeApp(w, a.App, a.EmptyApp)
 	w.raw(`</saml:Assertion>`)
 }

@@ -74,6 +74,7 @@ func sample() *saml.Assertion {
 		SessionIndex: "_s1",
 		Audience:     audience,
 		NameID:       saml.NameID{Value: "user@example.com", Format: saml.FormatUnspecified, NameQualifier: issuer},
+		Class:        contract.DevicePosture,
 		Posture: contract.Posture{
 			Device:       contract.Device{ID: "98bcb804", Vendor: "Apple", Model: "iPhoneX", OS: "iOS", OSVersion: "10.2"},
 			Facts:        []contract.Fact{{Name: contract.FactManaged, Value: "true"}, {Name: contract.FactCompliant, Value: "false"}},

@@ -28,6 +28,8 @@ type ServiceProvider struct {
 	// metadata: an administrator may set it for a relying party that cannot do
 	// better.
 	AllowSHA1 bool
+	// Use is what its requests can ask for. It is not in the metadata either.
+	Use Use
 }
 
 // AssertionConsumer is an endpoint for answers, with the HTTP-POST binding.

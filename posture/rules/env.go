@@ -82,8 +82,8 @@ func (estimator) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.
 type expression struct {
 	program     cel.Program // for devices that are within what the estimate took them for
 	guarded     cel.Program // for any: its cost is counted while it runs
-	facts       []string // that it names, in its order, each once
-	application bool     // it looks at the application
+	facts       []string    // that it names, in its order, each once
+	application bool        // it looks at the application
 }
 
 // compile compiles an expression; path names it in faults.

@@ -17,7 +17,7 @@ import (
 func testRelyingParties(t *testing.T, kv store.KV) {
 	r, ctx := store.New(kv), t.Context()
 	acme := store.RelyingParty{
-		Name: "acme", EntityID: "https://acme.okta.com/saml2?a=b/c", Metadata: []byte("<EntityDescriptor/>\x00\xff"), Policy: "default",
+		Name: "acme", EntityID: "https://acme.okta.com/saml2?a=b/c", Metadata: []byte("<EntityDescriptor/>\x00\xff"), Policy: "default", Use: "both",
 		Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindWarn, Encrypt: true, AllowSHA1: true, AddedAt: day,
 	}
 	_, err := r.RelyingParty(ctx, "acme")
