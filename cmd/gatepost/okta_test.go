@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"gatepost.dev/conform"
@@ -53,6 +54,7 @@ func okta(args []string, out io.Writer) error {
 	cert := flags.String("cert", "", "PEM file with the device's key and certificate")
 	binding := flags.String("binding", "redirect", "redirect or post")
 	user := flags.String("user", "user@example.com", "subject")
+	app := flags.String("app", "", "ID and name of the application, as ID/NAME")
 	factor := flags.Bool("factor", false, "ask for a factor, as of an IdP authenticator")
 	if err := flags.Parse(args[3:]); err != nil {
 		return err
@@ -69,7 +71,11 @@ func okta(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	request, err := o.Request(conform.RequestOptions{Binding: conform.Binding(*binding), Subject: *user, Factor: *factor})
+	options := conform.RequestOptions{Binding: conform.Binding(*binding), Subject: *user, Factor: *factor}
+	if id, name, ok := strings.Cut(*app, "/"); ok {
+		options.AppContext = &conform.AppContext{InstanceID: id, Name: name}
+	}
+	request, err := o.Request(options)
 	if err != nil {
 		return err
 	}
