@@ -39,6 +39,11 @@ var packages = map[string]rule{
 		why:   "the domain: a verdict depends on a device, a policy and a time, nothing else",
 		never: world,
 	},
+	"posture/rules": {
+		why:     "the language of policies: what it costs to compile it is not the domain's, which knows a rule as an interface",
+		imports: []string{"posture"},
+		never:   world, except: []string{"net/url"},
+	},
 	"contract": {
 		why:   "Okta's contract as data and checks over bytes: provider and simulated Okta both lean on it, so it leans on nobody",
 		never: world, except: []string{"net/url"},
@@ -118,7 +123,7 @@ var packages = map[string]rule{
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
-			"internal/web", "posture", "store", "store/bolt", "templates", "certs/revocation"},
+			"internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
 
@@ -133,6 +138,7 @@ type dependency struct {
 var dependencies = map[string]dependency{
 	"go.etcd.io/bbolt":                    {why: "an engine stays behind the key-value seam", by: []string{"store/bolt"}},
 	"github.com/crewjam/saml":             {why: "a second opinion; of its own provider nothing is used", by: []string{"conform", "idp/saml"}, tests: true},
+	"cel.dev/cel-go":                      {why: "CEL: type-checked expressions of bounded cost, which administrators know from other products", by: []string{"posture/rules"}},
 	"github.com/beevik/etree":             {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
 	"github.com/russellhaering/goxmldsig": {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
 	"github.com/go-jose/go-jose/v4":       {why: "JWS and JWK; a token is written without it and read by it", by: []string{"idp/oidc", "conform"}, tests: true},

@@ -116,6 +116,8 @@ func fail(err error) *web.Error {
 		{posture.ErrNoDevice, http.StatusNotFound, "no_device"},
 		{posture.ErrNoRelyingParty, http.StatusNotFound, "no_relying_party"},
 		{posture.ErrNoDecision, http.StatusNotFound, "no_decision"},
+		{ErrNoPolicy, http.StatusNotFound, "no_policy"},
+		{ErrBadPolicies, http.StatusUnprocessableEntity, "bad_policies"},
 		{posture.ErrNoToken, http.StatusNotFound, "no_token"},
 		{posture.ErrRetired, http.StatusConflict, "retired"},
 		{posture.ErrKeyInUse, http.StatusConflict, "key_in_use"},

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -213,16 +214,16 @@ func TestRelyingParties(t *testing.T) {
 	rp, err := w.Client.AddRelyingParty(t.Context(), acme)
 	want := RelyingParty{EntityID: "https://acme", Origin: FromStore, AddedAt: now, NewRelyingParty: NewRelyingParty{
 		Name: "acme", Metadata: acme.Metadata, Use: "posture", Policy: "default", Sign: "both", OnUnmanaged: "refuse", OnNoncompliant: "assert", BindOwner: posture.BindOff}}
-	if err != nil || rp != want || w.parties["acme"] != want {
+	if err != nil || !reflect.DeepEqual(rp, want) || !reflect.DeepEqual(w.parties["acme"], want) {
 		t.Errorf("%+v, %v; recorded %+v", rp, err, w.parties["acme"])
 	}
 	sealed := NewRelyingParty{Name: "sealed", Metadata: metadata("https://sealed", "", encryptionCertificate(t)), Policy: "strict",
 		Use: "both", Sign: "assertion", Encrypt: true, OnUnmanaged: "assert", OnNoncompliant: "refuse", AllowSHA1Digests: true, BindOwner: posture.BindWarn}
-	if rp, err = w.Client.AddRelyingParty(t.Context(), sealed); err != nil || rp.NewRelyingParty != sealed {
+	if rp, err = w.Client.AddRelyingParty(t.Context(), sealed); err != nil || !reflect.DeepEqual(rp.NewRelyingParty, sealed) {
 		t.Errorf("%+v, %v", rp, err)
 	}
 	list, err := w.Client.RelyingParties(t.Context())
-	if err != nil || len(list) != 3 || list[0] != want || list[1].Name != "filed" || list[1].Origin != FromFile || list[2].Name != "sealed" {
+	if err != nil || len(list) != 3 || !reflect.DeepEqual(list[0], want) || list[1].Name != "filed" || list[1].Origin != FromFile || list[2].Name != "sealed" {
 		t.Errorf("%+v, %v", list, err)
 	}
 

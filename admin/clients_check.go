@@ -23,6 +23,7 @@ func (h *Clients) check(c *NewOIDCClient) error {
 	c.BindOwner = cmp.Or(c.BindOwner, posture.BindOff)
 
 	faults := checkAnswers(c.Name, c.Policy, c.OnUnmanaged, c.OnNoncompliant, c.BindOwner, h.HasPolicy)
+	faults = append(faults, checkApplications(c.Applications, h.HasPolicy)...)
 	if err := oidc.CheckClientID(c.ClientID); err != nil {
 		faults = append(faults, fmt.Errorf("client_id: %w", err))
 	}

@@ -93,8 +93,11 @@ func (h *Devices) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Devices) judge(d posture.Device) Device {
-	v := h.Judge(&d)
-	return Device{Device: d, Verdict: Verdict{Managed: v.Managed, Compliant: v.Compliant, Reason: v.Reason, Failures: v.Failures}}
+	return Device{Device: d, Verdict: verdictOf(h.Judge(&d))}
+}
+
+func verdictOf(v posture.Verdict) Verdict {
+	return Verdict{Managed: v.Managed, Compliant: v.Compliant, Reason: v.Reason, Failures: v.Failures}
 }
 
 func (h *Devices) show(w http.ResponseWriter, r *http.Request) error {

@@ -113,6 +113,7 @@ func (h *RelyingParties) check(asked NewRelyingParty) (RelyingParty, error) {
 	asked.OnNoncompliant = cmp.Or(asked.OnNoncompliant, "assert")
 	asked.BindOwner = cmp.Or(asked.BindOwner, posture.BindOff)
 	faults := checkAnswers(asked.Name, asked.Policy, asked.OnUnmanaged, asked.OnNoncompliant, asked.BindOwner, h.HasPolicy)
+	faults = append(faults, checkApplications(asked.Applications, h.HasPolicy)...)
 	faults = append(faults, oneOf("sign", asked.Sign, "both", "assertion", "response"), oneOf("use", asked.Use, "posture", "factor", "both"))
 	if asked.Use == "factor" && asked.OnUnmanaged == "assert" {
 		faults = append(faults, errors.New("on_unmanaged: is assert, and a factor asserts only good devices"))
@@ -144,6 +145,20 @@ func checkAnswers(name, policy, onUnmanaged, onNoncompliant string, bindOwner po
 		oneOf("on_unmanaged", onUnmanaged, "refuse", "assert"),
 		oneOf("on_noncompliant", onNoncompliant, "assert", "explain", "refuse"),
 		oneOf("bind_owner", string(bindOwner), string(posture.BindOff), string(posture.BindWarn), string(posture.BindEnforce)))
+}
+
+// checkApplications finds the faults of the applications that have policies of
+// their own.
+func checkApplications(apps []posture.AppPolicy, hasPolicy func(string) bool) (faults []error) {
+	for i, a := range apps {
+		if a.ID == "" && a.Name == "" {
+			faults = append(faults, fmt.Errorf("applications[%d]: neither an id nor a name", i))
+		}
+		if !hasPolicy(a.Policy) {
+			faults = append(faults, fmt.Errorf("applications[%d]: there is no policy %.80q", i, a.Policy))
+		}
+	}
+	return faults
 }
 
 func oneOf(what, value string, known ...string) error {

@@ -85,7 +85,8 @@ type NewRelyingParty struct {
 	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default), explain or refuse
 	AllowSHA1Digests bool   `json:"allow_sha1_digests"`
 
-	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"` // off (the default), warn or enforce
+	BindOwner    posture.OwnerBinding `json:"bind_owner,omitempty"`   // off (the default), warn or enforce
+	Applications []posture.AppPolicy  `json:"applications,omitempty"` // with policies of their own; the first that matches counts
 }
 
 // RelyingParty is a registered SAML relying party.
@@ -126,7 +127,8 @@ type NewOIDCClient struct {
 	OnUnmanaged          string     `json:"on_unmanaged,omitempty"` // refuse (the default) or assert
 	OnNoncompliant       string     `json:"on_noncompliant,omitempty"`
 
-	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"`
+	BindOwner    posture.OwnerBinding `json:"bind_owner,omitempty"`
+	Applications []posture.AppPolicy  `json:"applications,omitempty"`
 }
 
 // SecretKind is where the secret of an OpenID client is.

@@ -1,6 +1,9 @@
 package contract
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Device is what an assertion says of the device itself. Empty fields are left
 // out of the XML (device-posture.xsd: all five attributes are optional).
@@ -137,4 +140,18 @@ func representable(s string) bool {
 		i += n
 	}
 	return true
+}
+
+// Representable is s with U+FFFD in place of what XML cannot hold (XML 1.0 section
+// 2.2).
+func Representable(s string) string {
+	if representable(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }

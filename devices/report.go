@@ -34,7 +34,10 @@ type ReportRecords interface {
 // Reporter takes the reports of agents.
 type Reporter struct {
 	Records ReportRecords
-	Now     func() time.Time
+	// Note writes into the device which rules it fails since now; nil: none is asked
+	// to.
+	Note func(d *posture.Device, now time.Time)
+	Now  func() time.Time
 }
 
 // How far the device's clock may be ahead of ours.
@@ -79,6 +82,9 @@ func (p *Reporter) Report(ctx context.Context, deviceID string, r *agentapi.Repo
 			return &SequenceError{Stored: d.Agent.Sequence}
 		}
 		ignored = take(d, said, r, hash, now)
+		if p.Note != nil {
+			p.Note(d, now)
+		}
 		return nil
 	})
 	if err == nil {

@@ -34,6 +34,7 @@ type OIDC struct {
 	Provider  *oidc.Provider
 	Clients   Clients
 	Inventory Inventory
+	Noter     Noter
 	Recorder  GrantRecorder
 	Verifier  Verifier
 	Forwarded Forwarded               // nil: every browser connects to this server itself
@@ -155,7 +156,7 @@ type authorizing struct {
 func (s *authorizing) answer(w http.ResponseWriter, r *http.Request, asked *waiting) error {
 	ctx, app := r.Context(), appContext(s.request.App)
 	named, refusal := s.named()
-	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, s.Verifier, s.Inventory, app, named) })
+	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, app, named) })
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,9 @@ import (
 // RelyingParty is an organisation that asks, with what was agreed for it.
 type RelyingParty struct {
 	Name   string
-	Policy *posture.Policy
+	Policy *posture.Policy // for every application that none of Applications is for
+	// Applications have policies of their own; the first that matches counts.
+	Applications []Application
 
 	SAML    *saml.ServiceProvider // nil: it does not ask by SAML
 	Scope   saml.Scope
@@ -49,6 +51,22 @@ type RelyingParty struct {
 	Shared map[string]bool
 }
 
+// Application is an application of the relying party with its own policy.
+type Application struct {
+	posture.AppPolicy
+	Policy *posture.Policy
+}
+
+// PolicyFor is the policy that judges devices for the application.
+func (rp *RelyingParty) PolicyFor(app posture.AppContext) *posture.Policy {
+	for _, a := range rp.Applications {
+		if a.Is(app) {
+			return a.Policy
+		}
+	}
+	return rp.Policy
+}
+
 // RelyingParties finds a relying party by the entity ID of its requests, or
 // returns posture.ErrNoRelyingParty.
 type RelyingParties interface {
@@ -66,6 +84,11 @@ type Inventory interface {
 	Device(ctx context.Context, id string) (posture.Device, error) // posture.ErrNoDevice
 	DevicesBySerial(ctx context.Context, serial string) ([]posture.Device, error)
 	Certificate(ctx context.Context, authority, serial string) (posture.Certificate, error) // posture.ErrNoCertificate
+}
+
+// Noter changes what is known of a device, durably: as store.Records has it.
+type Noter interface {
+	UpdateDevice(ctx context.Context, id string, change func(d *posture.Device, exists bool) error) (posture.Device, error)
 }
 
 // Recorder makes a decision durable and claims the request that it answers, in

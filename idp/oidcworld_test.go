@@ -47,7 +47,7 @@ func (w *world) serveOIDC(mux *http.ServeMux, verifier *certs.Verifier, host str
 		}
 		return nil
 	}
-	authorize := &idp.OIDC{Provider: w.op, Clients: w, Inventory: w.records, Recorder: w.records, Verifier: verifier, Keys: keys, Explainer: w.provider.Explainer, Now: w.now}
+	authorize := &idp.OIDC{Provider: w.op, Clients: w, Inventory: w.records, Noter: w.records, Recorder: w.records, Verifier: verifier, Keys: keys, Explainer: w.provider.Explainer, Now: w.now}
 	token := &idp.Token{Provider: w.op, Clients: w, Grants: w.records, Claimer: w.records, Signer: signer, Now: w.now}
 	userInfo := &idp.UserInfo{Clients: w, Grants: w.records, Now: w.now}
 	configuration := &idp.Configuration{Provider: w.op, MaxAge: 5 * time.Minute}

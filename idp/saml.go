@@ -28,6 +28,7 @@ type SAML struct {
 	SSOURL         string // where requests arrive, as metadata name it
 	RelyingParties RelyingParties
 	Inventory      Inventory
+	Noter          Noter
 	Recorder       Recorder
 	Verifier       Verifier
 	Forwarded      Forwarded                // nil: every browser connects to this server itself

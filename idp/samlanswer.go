@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatepost.dev/contract"
 	"gatepost.dev/idp/saml"
@@ -27,7 +28,7 @@ func (s *answering) judge(ctx context.Context, request *saml.Request) error {
 	if request.Subject != nil {
 		named = request.Subject.Value
 	}
-	return s.settle(ctx, s.Explainer, s.Now, func() error { return s.signIn.judge(ctx, s.Verifier, s.Inventory, request.App, named) })
+	return s.settle(ctx, s.Explainer, s.Now, func() error { return s.signIn.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, request.App, named) })
 }
 
 // answer prepares what to say of the verdict.
@@ -68,7 +69,7 @@ func (s *answering) assert() error {
 		EncryptTo:    s.rp.Encrypt,
 	}
 	if !s.factor {
-		a.Posture = extension(&s.who.device, s.verdict)
+		a.Posture = extension(&s.who.device, s.verdict, s.policy, s.now)
 	}
 	var err error
 	if s.prepared, err = saml.PrepareAssertion(&a); err != nil {
@@ -120,9 +121,10 @@ func (s *answering) nameID() saml.NameID {
 }
 
 // extension is the posture extension for a device, which is empty but for its
-// verdict when the device is not known.
-func extension(d *posture.Device, v posture.Verdict) contract.Posture {
-	return contract.Posture{
+// verdict when the device is not known. The facts that the policy emits are those
+// of a managed device that are fresh.
+func extension(d *posture.Device, v posture.Verdict, p *posture.Policy, now time.Time) contract.Posture {
+	e := contract.Posture{
 		Device: contract.Device{ID: d.ID, Vendor: d.Vendor, Model: d.Model, OS: d.OS, OSVersion: d.OSVersion},
 		Facts: []contract.Fact{
 			{Name: contract.FactManaged, Value: word(v.Managed)},
@@ -130,6 +132,14 @@ func extension(d *posture.Device, v posture.Verdict) contract.Posture {
 		},
 		Attestations: attestations(d, v),
 	}
+	if v.Managed {
+		for _, name := range p.Emit {
+			if f := d.Fact(name, p.MaxAge(), now); f != nil {
+				e.Facts = append(e.Facts, contract.Fact{Name: f.Name, Value: contract.Representable(f.Value)})
+			}
+		}
+	}
+	return e
 }
 
 // attestations are passed on for a managed device only: for any other they

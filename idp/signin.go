@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"gatepost.dev/contract"
@@ -28,6 +29,7 @@ type signIn struct {
 	waited     *waited             // nil: the request did not wait for its user
 	factor     bool                // nothing is asserted but a device that is managed and compliant
 
+	policy   *posture.Policy // of the relying party, for the application
 	who      recognised
 	user     string // whom the answer is about; empty: nobody is known, and we do not invent one
 	verdict  posture.Verdict
@@ -72,21 +74,62 @@ func (s *signIn) proofOlder(than time.Duration) bool {
 	return len(s.chain) > 0 && !s.connecting && s.now.Sub(s.proven) > than
 }
 
-// judge recognises the device and judges it for the user whom the request names,
-// else for its owner.
-func (s *signIn) judge(ctx context.Context, v Verifier, inv Inventory, app posture.AppContext, named string) error {
+// known is what judging takes: who proves to be a device, what is known of it,
+// and where is noted what it fails.
+type known struct {
+	verifier  Verifier
+	inventory Inventory
+	noter     Noter
+}
+
+// judge recognises the device and judges it for the application and for the user
+// whom the request names, else for its owner.
+func (s *signIn) judge(ctx context.Context, k known, app posture.AppContext, named string) error {
 	var err error
-	if s.who, err = recognise(ctx, v, inv, s.chain, s.now); err != nil {
+	if s.who, err = recognise(ctx, k.verifier, k.inventory, s.chain, s.now); err != nil {
 		return unavailable(err)
 	}
 	if s.user = named; s.user == "" {
 		s.user = s.who.device.Owner
 	}
-	s.verdict = s.who.verdict(s.rp.Policy, app, s.now)
+	s.policy = s.rp.PolicyFor(app)
+	s.verdict = s.who.verdict(s.policy, app, s.now)
+	if err := s.note(ctx, k.noter, app); err != nil {
+		return err
+	}
+	if shadow := s.policy.Shadow; shadow != nil && s.who.known {
+		s.decision.Shadow = shadowed(shadow, s.who.verdict(shadow, app, s.now))
+	}
 	if !s.rp.Shared[s.who.device.ID] {
 		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
 	}
 	return nil
+}
+
+// note writes down which rules with a grace period the device fails now, if that
+// is news: their time runs from here.
+func (s *signIn) note(ctx context.Context, noter Noter, app posture.AppContext) error {
+	seen := s.who.device
+	seen.Failing = slices.Clone(seen.Failing)
+	if !seen.NoteFailures(s.policy, &s.verdict, s.now) {
+		return nil
+	}
+	_, err := noter.UpdateDevice(ctx, seen.ID, func(d *posture.Device, exists bool) error {
+		if !exists {
+			return posture.ErrNoDevice
+		}
+		v := posture.Judge(&posture.Input{Device: d, App: app, Now: s.now}, s.policy)
+		d.NoteFailures(s.policy, &v, s.now)
+		return nil
+	})
+	if err != nil {
+		return unavailable(fmt.Errorf("note what device %q fails: %w", seen.ID, err))
+	}
+	return nil
+}
+
+func shadowed(p *posture.Policy, v posture.Verdict) *posture.Shadow {
+	return &posture.Shadow{Policy: p.Name, Managed: v.Managed, Compliant: v.Compliant, Reason: v.Reason, Failures: v.Failures}
 }
 
 // arrived is when the request came, which is what its own times are held against.
@@ -155,13 +198,14 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		Authority:    s.who.identity.Authority,
 		Certificate:  s.who.identity.Serial,
 		App:          app,
-		Policy:       s.rp.Policy.Name,
+		Policy:       cmp.Or(s.policy, s.rp.Policy).Name,
 		Managed:      s.verdict.Managed,
 		Compliant:    s.verdict.Compliant,
 		Reason:       s.verdict.Reason,
 		Failures:     s.verdict.Failures,
 		Quarantine:   s.verdict.Quarantine,
 		Warnings:     s.verdict.Warnings,
+		Shadow:       s.decision.Shadow,
 		RemoteAddr:   s.remoteAddr,
 	}
 }

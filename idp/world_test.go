@@ -128,7 +128,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	w.ssoURL = "https://" + listener.Addr().String() + "/saml/sso"
 	w.provider = &idp.SAML{
-		EntityID: entityID, SSOURL: w.ssoURL, RelyingParties: w, Inventory: w.records, Recorder: w.records,
+		EntityID: entityID, SSOURL: w.ssoURL, RelyingParties: w, Inventory: w.records, Noter: w.records, Recorder: w.records,
 		Verifier: verifier, Keys: w.keyring.Signing, Now: w.now,
 	}
 	w.provider.Explainer = &idp.Explainer{Tickets: must(idp.NewTickets(must(w.authority.DeriveKey(idp.TicketPurpose, 32))(t)))(t), Inventory: w.records}

@@ -47,10 +47,7 @@ func Judge(in *Input, p *Policy) Verdict {
 	if d.Suspected != nil {
 		return Verdict{Reason: CloneSuspected}
 	}
-	maxAge := p.ManagedMaxAge
-	if maxAge == 0 {
-		maxAge = DefaultMaxAge
-	}
+	maxAge := p.MaxAge()
 	switch d.say(FactManaged, maxAge, now) {
 	case saysTrue:
 	case saysStale:
@@ -147,4 +144,27 @@ func (f *Fact) Fresh(maxAge time.Duration, now time.Time) bool {
 	}
 	age := now.Sub(f.ObservedAt)
 	return age <= maxAge && age >= -maxAhead
+}
+
+// Fact is what counts of what the sources say of the device by that name: what is
+// fresh, of that what a trusted source says, of that the newest. Nil: nothing.
+func (d *Device) Fact(name string, maxAge time.Duration, now time.Time) *Fact {
+	var best *Fact
+	for i := range d.Facts {
+		f := &d.Facts[i]
+		if f.Name != name || !d.fresh(f, maxAge, now) {
+			continue
+		}
+		if best == nil || f.outweighs(best) {
+			best = f
+		}
+	}
+	return best
+}
+
+func (f *Fact) outweighs(g *Fact) bool {
+	if a, b := f.Source.Kind.MaySayManaged(), g.Source.Kind.MaySayManaged(); a != b {
+		return a
+	}
+	return f.ObservedAt.After(g.ObservedAt)
 }

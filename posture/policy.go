@@ -1,6 +1,7 @@
 package posture
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -16,11 +17,17 @@ type Policy struct {
 	// Rules decide compliance. Without any, what a trusted source said of the
 	// device's compliance is the verdict.
 	Rules []Rule
+	// Graced tells that a rule has a grace period, so that since when a device fails
+	// it must be noted.
+	Graced bool
 	// Emit are the names of the facts that the answer carries beside the verdict.
 	Emit []string
 	// Shadow is judged and recorded beside this policy, without effect; nil: none.
 	Shadow *Policy
 }
+
+// MaxAge is how long the policy believes that a device is managed.
+func (p *Policy) MaxAge() time.Duration { return cmp.Or(p.ManagedMaxAge, DefaultMaxAge) }
 
 // Input is what a rule sees.
 type Input struct {
@@ -138,4 +145,19 @@ type Quarantine struct {
 // Holds tells whether the quarantine keeps the device out at now; nil does not.
 func (q *Quarantine) Holds(now time.Time) bool {
 	return q != nil && (q.Until.IsZero() || now.Before(q.Until))
+}
+
+// Explain gives the verdict with what every rule of the policy saw and made of the
+// device, whether or not it is managed.
+func Explain(in *Input, p *Policy) (Verdict, []Finding) {
+	v := Judge(in, p)
+	var findings []Finding
+	for _, r := range p.Rules {
+		f := r.Explain(in)
+		if i := slices.IndexFunc(v.Failures, func(w Failure) bool { return w.Rule == f.Rule }); i >= 0 {
+			f.Failure = &v.Failures[i]
+		}
+		findings = append(findings, f)
+	}
+	return v, findings
 }

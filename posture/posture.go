@@ -149,6 +149,19 @@ type AppContext struct {
 	Name       string `json:"name,omitempty"`
 }
 
+// AppPolicy names the policy of an application. Of ID and Name, at least one is
+// given, and what is given must be the application context's.
+type AppPolicy struct {
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Policy string `json:"policy"`
+}
+
+// Is tells whether app is the application.
+func (a *AppPolicy) Is(app AppContext) bool {
+	return (a.ID != "" || a.Name != "") && (a.ID == "" || a.ID == app.InstanceID) && (a.Name == "" || a.Name == app.Name)
+}
+
 // Outcome is what was answered.
 type Outcome string
 

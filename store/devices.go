@@ -180,3 +180,19 @@ func (r *Records) revocations(ctx context.Context, d *posture.Device) ([]Op, err
 	})
 	return ops, err
 }
+
+// CountDevices counts the devices, those out of service among them.
+func (r *Records) CountDevices(ctx context.Context) (n int, err error) {
+	const page = 1000
+	for after := ""; ; {
+		entries, err := r.kv.Scan(ctx, devicePrefix, after, page)
+		if err != nil {
+			return n, err
+		}
+		n += len(entries)
+		if len(entries) < page {
+			return n, nil
+		}
+		after = entries[page-1].Key
+	}
+}

@@ -66,6 +66,9 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			Now:       now,
 			Options:   options,
 		},
+		&admin.Policies{
+			Inventory: records, Source: policySource{g.parties}, Simulator: &devices.Simulator{Inventory: records, Now: now}, Now: now, Options: options,
+		},
 		&admin.Keys{Rings: g.adminKeyrings, Now: now, Options: options},
 		&admin.Decisions{Log: records, Stopping: p.stopping, Options: options},
 		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records), Options: options},

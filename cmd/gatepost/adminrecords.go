@@ -31,7 +31,7 @@ func (p partyRecords) RelyingParties(ctx context.Context) ([]admin.RelyingParty,
 func (p partyRecords) AddRelyingParty(ctx context.Context, r admin.RelyingParty) error {
 	return p.records.AddRelyingParty(ctx, store.RelyingParty{
 		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
+		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, Applications: r.Applications, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
 	})
 }
 
@@ -117,7 +117,7 @@ func storedClient(r *store.RelyingParty) (admin.OIDCClient, error) {
 // clientRecord is the reverse of storedClient.
 func clientRecord(c *admin.OIDCClient) store.RelyingParty {
 	r := store.RelyingParty{
-		Name: c.Name, Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner, AddedAt: c.AddedAt,
+		Name: c.Name, Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner, Applications: c.Applications, AddedAt: c.AddedAt,
 		OIDC: &store.OIDCClient{
 			ClientID: c.ClientID, RedirectURIs: c.RedirectURIs, SecretFile: c.SecretFile, Keys: []byte(c.JWKS),
 			RequirePKCE: c.RequirePKCE, RequireRequestObject: c.RequireRequestObject, OmitIss: c.OmitIss, IDTokenAlg: c.IDTokenAlg,

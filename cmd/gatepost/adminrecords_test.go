@@ -24,6 +24,12 @@ func setAll(t *testing.T, v reflect.Value) {
 		case reflect.Bool:
 			f.SetBool(true)
 		case reflect.Slice:
+			if f.Type().Elem().Kind() == reflect.Struct {
+				f.Set(reflect.MakeSlice(f.Type(), 2, 2))
+				setAll(t, f.Index(0))
+				setAll(t, f.Index(1))
+				break
+			}
 			f.Set(reflect.ValueOf([]string{"https://a.example/", "https://b.example/"}))
 		default:
 			t.Fatalf("%s is a %v", v.Type().Field(i).Name, f.Kind())

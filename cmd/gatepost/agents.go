@@ -31,7 +31,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 			},
 		},
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
-		Reporter:    &devices.Reporter{Records: records, Now: now},
+		Reporter:    &devices.Reporter{Records: records, Note: noteFailures(g.parties.policies), Now: now},
 		Limiter:     g.limiter,
 		Verifier:    verifier,
 		Issued:      records,

@@ -28,6 +28,7 @@ type commandLine struct {
 	Org       orgCommand       `cmd:"" help:"Okta organisations that may ask (SAML)."`
 	Client    clientCommand    `cmd:"" help:"Okta organisations that may ask (OpenID Connect)."`
 	Device    deviceCommand    `cmd:"" help:"Devices in the inventory."`
+	Policy    policyCommand    `cmd:"" help:"Policies: check, explain and try them."`
 	Token     tokenCommand     `cmd:"" help:"Tokens, with which devices enrol."`
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`

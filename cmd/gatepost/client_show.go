@@ -57,6 +57,7 @@ func printClient(e *env, config *Config, c admin.OIDCClient) error {
 	t.row("iss parameter", yesNo(!c.OmitIss))
 	t.row("ID tokens", c.IDTokenAlg)
 	t.row("policy", c.Policy)
+	showApplications(t, c.Applications)
 	t.row("on unmanaged", c.OnUnmanaged)
 	t.row("on noncompliant", c.OnNoncompliant)
 	t.row("bind owner", string(c.BindOwner))

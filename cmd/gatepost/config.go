@@ -201,6 +201,11 @@ type RelyingParty struct {
 	// "default".
 	Policy string `yaml:"policy"`
 
+	// Applications are those of the organisation's applications that have a policy
+	// of their own, by the application context of the request; the first that
+	// matches counts.
+	Applications []Application `yaml:"applications"`
+
 	// Sign is which part of an answer is signed: both, assertion or response.
 	// Strict clients refuse either alone. Defaults to both. SAML only.
 	Sign string `yaml:"sign"`
@@ -238,19 +243,6 @@ type SAML struct {
 	// Metadata is the path of the service provider's metadata, as downloaded
 	// from Okta. Required.
 	Metadata string `yaml:"metadata"`
-}
-
-// Policy says when a device is managed. Whether it is compliant is what trusted
-// sources report.
-type Policy struct {
-	// ManagedMaxAge is how long ago a trusted source may have said that the
-	// device is managed or compliant. A device of which the last word is older
-	// is stale, and as good as not managed: import more often than this.
-	// Defaults to 168h (7 days).
-	ManagedMaxAge time.Duration `yaml:"managed_max_age"`
-
-	_ struct{} `yaml:"rules" later:"delete it: this version judges by what sources report as managed and compliant"`
-	_ struct{} `yaml:"bind_owner" later:"write it at the relying party"`
 }
 
 // storageBolt is the scheme of Config.Storage for one file on this machine.

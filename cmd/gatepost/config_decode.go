@@ -56,11 +56,30 @@ func (d *decoder) value(path string, n *yaml.Node, to reflect.Value) {
 		}
 	case n.Kind != yaml.ScalarNode:
 		d.add(path, "holds more than one value", "write one value")
+	case to.Type() == reflect.TypeFor[prose]() && !empty:
+		d.prose(path, n, to)
 	case empty:
 		d.add(path, "has no value", "write one, or delete the key for its default")
 	default:
 		d.scalar(path, n.Value, to)
 	}
+}
+
+// prose is what may have several lines. It is taken as it is written: nothing of
+// the environment is put in.
+type prose string
+
+// prose decodes a prose.
+func (d *decoder) prose(path string, n *yaml.Node, to reflect.Value) {
+	if n.Value == "" {
+		d.add(path, "is empty", "write a value, or delete the key for its default")
+		return
+	}
+	d.texts[path] = n.Line
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		d.texts[path]++
+	}
+	to.SetString(n.Value)
 }
 
 // keys calls each for every key of a mapping, once.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -137,10 +136,24 @@ func TestLoadConfigFull(t *testing.T) {
 		t.Errorf("certificate_lifetime is %v", c.Devices.CertificateLifetime)
 	}
 	want := map[string]Policy{
-		"strict": {ManagedMaxAge: 24 * time.Hour}, "lenient": {ManagedMaxAge: 168 * time.Hour}, "default": {ManagedMaxAge: 168 * time.Hour},
+		"lenient": {ManagedMaxAge: 168 * time.Hour, MaxAge: 24 * time.Hour}, "default": {ManagedMaxAge: 168 * time.Hour, MaxAge: 24 * time.Hour},
+		"strict": {
+			ManagedMaxAge: 24 * time.Hour, MaxAge: 12 * time.Hour, Baselines: []string{"firewall"}, OSVersion: map[string]string{"macOS": "14.0", "Windows": "10.0.19045"},
+			Facts: map[string]string{"SecureBoot": "true"}, Emit: []string{"DiskEncrypted", "EDR"}, Shadow: "lenient",
+			Rules: []Rule{
+				{
+					Name: "updates", Require: "int(facts.PendingSecurityUpdates) < 5", Platforms: []string{"Linux", "macOS"}, MaxAge: 72 * time.Hour,
+					Unknown: "pass", Severity: "warn", Grace: 48 * time.Hour, Help: "Install them: ${NAME}.", Link: "https://it.example.com/updates",
+				},
+				{Name: "lines", Require: "device.vendor != \"ACME\" ||\n  device.model.startsWith(\"X2\")\n", Help: "two\nlines\n"},
+			},
+		},
 	}
-	if !maps.Equal(c.Policies, want) {
-		t.Errorf("policies are %v, want %v", c.Policies, want)
+	if !reflect.DeepEqual(c.Policies, want) {
+		t.Errorf("policies are %+v\nwant %+v", c.Policies, want)
+	}
+	if apps := c.RelyingParties[0].Applications; !slices.Equal(apps, []Application{{ID: "0oa1", Policy: "lenient"}, {ID: "0oa2", Name: "Wiki 2", Policy: "default"}}) {
+		t.Errorf("applications are %+v", apps)
 	}
 }
 

@@ -2,15 +2,12 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"gatepost.dev/posture"
 )
 
 // validateParties finds the faults of the relying parties.
 func (c *Config) validateParties(f *findings) {
-	policies := slices.Sorted(maps.Keys(c.Policies))
 	names, clients := map[string]string{}, map[string]string{}
 	for i := range c.RelyingParties {
 		rp, path := &c.RelyingParties[i], fmt.Sprintf("relying_parties[%d]", i)
@@ -20,10 +17,8 @@ func (c *Config) validateParties(f *findings) {
 			}
 			once(f, path+".name", rp.Name, "name", path, names)
 		}
-		if _, ok := c.Policies[rp.Policy]; !ok {
-			f.add(path+".policy", "there is no policy "+quote(rp.Policy),
-				"write "+list(policies)+", or write it under policies")
-		}
+		c.validatePolicyName(f, path+".policy", rp.Policy)
+		c.validateApplications(f, rp, path)
 		if f.written(path + ".oidc") {
 			if rp.validateOIDC(f, path) {
 				once(f, path+".oidc.client_id", rp.OIDC.ClientID, "client ID", path, clients)

@@ -2,16 +2,15 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gatepost.dev/certs/revocation"
 	"gatepost.dev/posture"
+	"gatepost.dev/posture/rules"
 )
 
 const (
@@ -76,8 +75,11 @@ func (c *Config) setDefaults() {
 	for name, p := range c.Policies {
 		if !c.written("policies." + name + ".managed_max_age") {
 			p.ManagedMaxAge = posture.DefaultMaxAge
-			c.Policies[name] = p
 		}
+		if !c.written("policies." + name + ".max_age") {
+			p.MaxAge = rules.DefaultMaxAge
+		}
+		c.Policies[name] = p
 	}
 }
 
@@ -140,15 +142,7 @@ func (c *Config) validate(f *findings) {
 	c.validateStorage(f)
 	c.validateDevices(f)
 	c.validateParties(f)
-	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
-		path := "policies." + name
-		if !nameForm.MatchString(name) {
-			f.add("policies."+quote(name), nameProblem, nameInstead)
-		}
-		if c.Policies[name].ManagedMaxAge <= 0 && !f.faulty(path+".managed_max_age") {
-			f.add(path+".managed_max_age", "would believe nothing", "write a time above 0, such as 168h")
-		}
-	}
+	c.validatePolicies(f)
 }
 
 func (c *Config) validateURLs(f *findings) {

@@ -81,15 +81,40 @@ func (p *decisionPrinter) print(d posture.Decision) {
 		writeLine(p.e.stdout, d)
 		return
 	}
+	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID),
+		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), strings.Join(reasonsOf(&d), ", "))
+}
+
+// reasonsOf are why it was so decided, and what else is to be known of it.
+func reasonsOf(d *posture.Decision) []string {
 	var reasons []string
 	if reason := cmp.Or(string(d.Reason), d.Status); reason != "" {
 		reasons = append(reasons, reason)
 	}
+	if q := d.Quarantine; q != nil {
+		until := ""
+		if !q.Until.IsZero() {
+			until = " until " + second(q.Until)
+		}
+		reasons = append(reasons, "by "+printable(q.By)+until+": "+printable(q.Why))
+	}
+	for _, f := range d.Failures {
+		switch {
+		case f.Blocks(d.Time):
+			reasons = append(reasons, "fails "+f.Rule)
+		case f.Severity == posture.Warn:
+			reasons = append(reasons, "warning: "+f.Rule)
+		default:
+			reasons = append(reasons, "fails "+f.Rule+" from "+second(f.Until)+" on")
+		}
+	}
 	for _, w := range d.Warnings {
 		reasons = append(reasons, "warning: "+string(w))
 	}
-	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID),
-		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), strings.Join(reasons, ", "))
+	if s := d.Shadow; s != nil && (s.Managed != d.Managed || s.Compliant != d.Compliant) {
+		reasons = append(reasons, fmt.Sprintf("by %s: managed %s, compliant %s", s.Policy, yesNo(s.Managed), yesNo(s.Compliant)))
+	}
+	return reasons
 }
 
 func (p *decisionPrinter) printOne(client *admin.Client, id string) error {

@@ -51,18 +51,30 @@ func Refused(faults []Fault) bool {
 type findings struct {
 	file   string
 	lines  map[string]int // by path
+	texts  map[string]int // on which line the text at a path begins
 	last   int            // the last line of the file; 0: not known
 	faults []Fault
 	refuse map[string]bool // paths with a fault that is no warning
 }
 
 func newFindings(file string) *findings {
-	return &findings{file: file, lines: map[string]int{}, refuse: map[string]bool{}}
+	return &findings{file: file, lines: map[string]int{}, texts: map[string]int{}, refuse: map[string]bool{}}
 }
 
 // add notes a fault of the key at path.
 func (f *findings) add(path, problem, instead string) {
 	f.addAt(f.line(path), path, problem, instead)
+}
+
+// addText notes a fault at a line and column of the text at path, from 1; of the
+// text as a whole for line 0.
+func (f *findings) addText(path string, line, column int, problem string) {
+	begins, ok := f.texts[path]
+	if line == 0 || !ok {
+		f.add(path, problem, "")
+		return
+	}
+	f.addAt(begins+line-1, path, fmt.Sprintf("column %d: %s", column, problem), "")
 }
 
 // addAt notes a fault on a line that is not that of path. The same one again is

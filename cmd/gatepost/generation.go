@@ -16,7 +16,6 @@ import (
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
-	"gatepost.dev/posture"
 	"gatepost.dev/store"
 )
 
@@ -190,13 +189,3 @@ func parsers() Parsers {
 
 // errNoPolicy says that an organisation names a policy that is not configured.
 var errNoPolicy = errors.New("no such policy in the configuration")
-
-// newPolicies makes the policies of the configuration; one named default is
-// always there.
-func newPolicies(c *Config) map[string]*posture.Policy {
-	policies := map[string]*posture.Policy{defaultPolicy: {Name: defaultPolicy}}
-	for name, p := range c.Policies {
-		policies[name] = &posture.Policy{Name: name, ManagedMaxAge: p.ManagedMaxAge}
-	}
-	return policies
-}

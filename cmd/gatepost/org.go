@@ -23,6 +23,7 @@ type orgAdd struct {
 	Encrypt          bool      `help:"Encrypt assertions to the key in the metadata."`
 	OnUnmanaged      string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (AuthnFailed) or assert (IsManaged false)."`
 	OnNoncompliant   string    `enum:"assert,explain,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false), explain (show the user what is wrong, then assert) or refuse."`
+	Application      []appFlag `placeholder:"APP=POLICY" sep:"none" help:"Policy of one of its applications, in place of --policy: by the ID of the app instance, or as name:NAME=POLICY. Repeat for more; the first that matches counts."`
 	BindOwner        ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
 	AllowSHA1Digests bool      `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`
 }
@@ -36,7 +37,7 @@ func (c *orgAdd) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
 		rp, err := client.AddRelyingParty(e.ctx, admin.NewRelyingParty{
 			Name: c.Name, Metadata: string(metadata), Use: c.Use, Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
-			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, AllowSHA1Digests: c.AllowSHA1Digests,
+			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, Applications: appPolicies(c.Application), AllowSHA1Digests: c.AllowSHA1Digests,
 		})
 		if err != nil {
 			return fmt.Errorf("add organisation %q: %w", c.Name, err)
@@ -92,6 +93,7 @@ func (c *orgShow) Run(e *env) error {
 			t.row("entity ID", p.EntityID)
 			t.row("use", p.Use)
 			t.row("policy", p.Policy)
+			showApplications(t, p.Applications)
 			t.row("signed", p.Sign)
 			t.row("encrypted", yesNo(p.Encrypt))
 			t.row("on unmanaged", p.OnUnmanaged)

@@ -49,8 +49,12 @@ type parsedParty struct {
 }
 
 func newParties(c *Config, records *store.Records) (*parties, error) {
+	policies, err := newPolicies(c)
+	if err != nil {
+		return nil, err
+	}
 	p := &parties{
-		policies: newPolicies(c), shared: c.sharedDevices(), es256: c.Signing.ES256Keys != "", file: map[string]*idp.RelyingParty{}, records: records,
+		policies: policies, shared: c.sharedDevices(), es256: c.Signing.ES256Keys != "", file: map[string]*idp.RelyingParty{}, records: records,
 		entities: found{file: map[string]*idp.RelyingParty{}, revision: records.RelyingPartyRevision, record: records.RelyingPartyByEntity},
 		clients:  found{file: map[string]*idp.RelyingParty{}, revision: records.ClientRevision, record: records.RelyingPartyByClient},
 	}

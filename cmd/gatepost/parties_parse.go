@@ -24,7 +24,7 @@ var errSecretFile = errors.New("client secret")
 func (r *RelyingParty) record() (store.RelyingParty, error) {
 	record := store.RelyingParty{
 		Name: r.Name, Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, BindOwner: r.BindOwner,
+		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, BindOwner: r.BindOwner, Applications: r.appPolicies(),
 	}
 	var err error
 	if r.OIDC.ClientID == "" {
@@ -47,7 +47,7 @@ func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 	return admin.RelyingParty{
 		NewRelyingParty: admin.NewRelyingParty{
 			Name: r.Name, Metadata: string(r.Metadata), Use: cmp.Or(r.Use, usePosture), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
-			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), AllowSHA1Digests: r.AllowSHA1,
+			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications, AllowSHA1Digests: r.AllowSHA1,
 		},
 		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -60,7 +60,7 @@ func listedClient(r store.RelyingParty, origin admin.Origin) admin.OIDCClient {
 			Name: r.Name, ClientID: r.OIDC.ClientID, RedirectURIs: r.OIDC.RedirectURIs, Secret: admin.SecretNone,
 			SecretFile: r.OIDC.SecretFile, JWKS: string(r.OIDC.Keys), RequirePKCE: r.OIDC.RequirePKCE,
 			RequireRequestObject: r.OIDC.RequireRequestObject, OmitIss: r.OIDC.OmitIss, IDTokenAlg: r.OIDC.IDTokenAlg,
-			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff),
+			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications,
 		},
 		Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -82,6 +82,13 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 		RefuseNoncompliant: r.OnNoncompliant == "refuse", ExplainNoncompliant: r.OnNoncompliant == "explain",
 		BindOwner: r.BindOwner,
 		Shared:    p.shared,
+	}
+	for _, a := range r.Applications {
+		policy := p.policies[a.Policy]
+		if policy == nil {
+			return nil, fmt.Errorf("policy %q: %w", a.Policy, errNoPolicy)
+		}
+		party.Applications = append(party.Applications, idp.Application{AppPolicy: a, Policy: policy})
 	}
 	var err error
 	if r.OIDC != nil {
