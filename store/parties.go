@@ -13,21 +13,20 @@ import (
 // provider, which has an EntityID, or an OpenID client, which has OIDC. What the
 // words mean, and what is in the metadata, is for others to know.
 type RelyingParty struct {
-	Name     string      `json:"name"`
-	EntityID string      `json:"entity_id,omitempty"`
-	Metadata []byte      `json:"metadata,omitempty"` // as it was registered
-	OIDC     *OIDCClient `json:"oidc,omitempty"`
-	Use      string      `json:"use,omitempty"`
-	Policy   string      `json:"policy"`
+	Name           string      `json:"name"`
+	EntityID       string      `json:"entity_id,omitempty"`
+	Metadata       []byte      `json:"metadata,omitempty"` // as it was registered
+	OIDC           *OIDCClient `json:"oidc,omitempty"`
+	Use            string      `json:"use,omitempty"`
+	Policy         string      `json:"policy"`
+	Sign           string      `json:"sign,omitempty"`
+	OnUnmanaged    string      `json:"on_unmanaged,omitempty"`
+	OnNoncompliant string      `json:"on_noncompliant,omitempty"`
+	Encrypt        bool        `json:"encrypt,omitempty"`
+	AllowSHA1      bool        `json:"allow_sha1,omitempty"`
+	AddedAt        time.Time   `json:"added_at"`
 
 	Applications []posture.AppPolicy `json:"applications,omitempty"` // in the order in which they are tried
-
-	Sign           string    `json:"sign,omitempty"`
-	OnUnmanaged    string    `json:"on_unmanaged,omitempty"`
-	OnNoncompliant string    `json:"on_noncompliant,omitempty"`
-	Encrypt        bool      `json:"encrypt,omitempty"`
-	AllowSHA1      bool      `json:"allow_sha1,omitempty"`
-	AddedAt        time.Time `json:"added_at"`
 
 	BindOwner posture.OwnerBinding `json:"bind_owner,omitempty"`
 }

@@ -44,13 +44,14 @@ type benchServer struct {
 // minute to import.
 var benchDevices = []int{1_000, 1_000_000}
 
-func startBenchServer(b *testing.B, devices int, sign string) *benchServer {
+func startBenchServer(b *testing.B, devices int, sign string, edits ...string) *benchServer {
 	b.Helper()
 	dir := filepath.Join(b.TempDir(), "data")
 	port := freePort(b)
 	gatepost(b, "init", "--issuer", "https://localhost:"+port, "--device-url", "https://127.0.0.1:"+port, "--data", dir, "--trial-tls")
 	config := filepath.Join(dir, "gatepost.yaml")
 	replaceInFile(b, config, `":`+port+`"`, `"127.0.0.1:`+port+`"`, `"127.0.0.1:9090"`, `"127.0.0.1:0"`)
+	replaceInFile(b, config, edits...)
 	oktaDir := filepath.Join(b.TempDir(), "okta")
 	if err := oktaInit(oktaDir); err != nil {
 		b.Fatal(err)
@@ -284,29 +285,43 @@ func (s *benchServer) signIn(b *testing.B, urls []string) {
 // signed request, decision recorded, answer signed. An operation is a batch
 // of eight hundred.
 func BenchmarkSignIn(b *testing.B) {
-	const batch = 800
 	for _, devices := range benchDevices {
 		for _, sign := range []string{"assertion", "both"} {
-			b.Run(fmt.Sprintf("devices=%d/sign=%s", devices, sign), func(b *testing.B) {
-				s := startBenchServer(b, devices, sign)
-				s.signIn(b, s.requests(b, batch))
-				var server, bare time.Duration
-				n := 0
-				for b.Loop() {
-					urls := s.requests(b, batch)
-					bare += bareSignature(b, batch)
-					before := s.cpu(b)
-					s.signIn(b, urls)
-					server += s.cpu(b) - before
-					n++
-				}
-				perSignIn, perBare := server/time.Duration(n*batch), bare/time.Duration(n)
-				b.ReportMetric(float64(perSignIn.Microseconds()), "server-cpu-µs/sign-in")
-				b.ReportMetric(float64(perBare.Microseconds()), "bare-rsa-µs")
-				b.ReportMetric(float64(perSignIn)/float64(perBare), "bare-rsa/sign-in")
-				b.ReportMetric(s.anonymous(b), "server-anon-MiB")
-				b.ReportMetric(float64(s.ready.Milliseconds()), "ready-ms")
-			})
+			b.Run(fmt.Sprintf("devices=%d/sign=%s", devices, sign), func(b *testing.B) { benchSignIns(b, devices, sign) })
 		}
 	}
+	// Twenty rules that hold, such as real policies have.
+	rules := `managed_max_age: 168h
+    os_version: { macOS: "14.0", Linux: "1" }
+    facts: { IsManaged: "true", IsCompliant: "true" }
+    rules:
+`
+	for i := range 17 {
+		rules += fmt.Sprintf("      - { name: rule-%d, require: '%s' }\n", i, []string{
+			`facts.IsManaged == "true"`, `!has(facts.Missing) || int(facts.Missing) < 5`, `owner != "" || device.vendor != "x"`, `age.IsManaged < duration("24h") && source.IsManaged == "import"`,
+		}[i%4])
+	}
+	b.Run("devices=1000/sign=assertion/rules=20", func(b *testing.B) { benchSignIns(b, 1000, "assertion", "managed_max_age: 168h", rules) })
+}
+
+func benchSignIns(b *testing.B, devices int, sign string, edits ...string) {
+	const batch = 800
+	s := startBenchServer(b, devices, sign, edits...)
+	s.signIn(b, s.requests(b, batch))
+	var server, bare time.Duration
+	n := 0
+	for b.Loop() {
+		urls := s.requests(b, batch)
+		bare += bareSignature(b, batch)
+		before := s.cpu(b)
+		s.signIn(b, urls)
+		server += s.cpu(b) - before
+		n++
+	}
+	perSignIn, perBare := server/time.Duration(n*batch), bare/time.Duration(n)
+	b.ReportMetric(float64(perSignIn.Microseconds()), "server-cpu-µs/sign-in")
+	b.ReportMetric(float64(perBare.Microseconds()), "bare-rsa-µs")
+	b.ReportMetric(float64(perSignIn)/float64(perBare), "bare-rsa/sign-in")
+	b.ReportMetric(s.anonymous(b), "server-anon-MiB")
+	b.ReportMetric(float64(s.ready.Milliseconds()), "ready-ms")
 }

@@ -80,9 +80,10 @@ func (estimator) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.
 
 // expression is one that was compiled.
 type expression struct {
-	program     cel.Program
-	facts       []string // that it names, in its order, each once
-	application bool     // it looks at the application
+	program     cel.Program // for devices that are within what the estimate took them for
+	guarded     cel.Program // for any: its cost is counted while it runs
+	facts       []string    // that it names, in its order, each once
+	application bool        // it looks at the application
 }
 
 // compile compiles an expression; path names it in faults.
@@ -106,7 +107,9 @@ func compile(env *cel.Env, path, text string) (*expression, []Fault) {
 	}
 	e := &expression{}
 	e.look(checked.NativeRep().Expr())
-	e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize)); err == nil {
+		e.guarded, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	}
 	if err != nil {
 		return nil, []Fault{{Path: path, Text: err.Error()}}
 	}

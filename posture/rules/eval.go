@@ -35,11 +35,30 @@ var evaluations = sync.Pool{New: func() any {
 func (x *expression) run(in *posture.Input, maxAge time.Duration) (holds bool, missing string, err error) {
 	e := evaluations.Get().(*evaluation)
 	e.in, e.maxAge, e.missing = in, maxAge, ""
-	result, _, err := x.program.Eval(e)
+	program := x.program
+	if !estimated(in) {
+		program = x.guarded
+	}
+	result, _, err := program.Eval(e)
 	holds, missing = result == types.True, e.missing
 	e.in = nil
 	evaluations.Put(e)
 	return err == nil && holds, missing, err
+}
+
+// estimated tells whether the device is within what the estimate of an expression's
+// cost took it for.
+func estimated(in *posture.Input) bool {
+	d := in.Device
+	if len(d.Facts) > maxEntries || max(len(d.ID), len(d.Serial), len(d.Vendor), len(d.Model), len(d.OS), len(d.OSVersion), len(d.Owner), len(in.App.InstanceID), len(in.App.Name)) > maxLength {
+		return false
+	}
+	for i := range d.Facts {
+		if f := &d.Facts[i]; max(len(f.Name), len(f.Value), len(f.Source.Name)) > maxLength {
+			return false
+		}
+	}
+	return true
 }
 
 // Parent implements interpreter.Activation.

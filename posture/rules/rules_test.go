@@ -218,6 +218,25 @@ func TestHostileValues(t *testing.T) {
 	}
 }
 
+// TestCostWhileItRuns: what was estimated for devices of usual size is counted for
+// others while it runs, and what gets too dear fails.
+func TestCostWhileItRuns(t *testing.T) {
+	t.Parallel()
+	r := one(t, rules.RuleSpec{Require: `facts.all(f, facts[f].matches("^[a-z]+$"))`})
+	usual, huge := &posture.Device{ID: "usual"}, &posture.Device{ID: "huge"}
+	for i := range 200 {
+		name := fmt.Sprintf("F%05d", i)
+		usual.Facts = append(usual.Facts, posture.Fact{Name: name, Value: "abc", Source: posture.AgentSource(), ObservedAt: now})
+		huge.Facts = append(huge.Facts, posture.Fact{Name: name, Value: strings.Repeat("a", 100_000), Source: posture.AgentSource(), ObservedAt: now})
+	}
+	if f, ok := r.Check(&posture.Input{Device: usual, Now: now}); !ok {
+		t.Errorf("the usual device: %q", f.Why)
+	}
+	if f, ok := r.Check(&posture.Input{Device: huge, Now: now}); ok || !strings.Contains(f.Why, "cost limit") {
+		t.Errorf("the huge device: %t, %q", ok, f.Why)
+	}
+}
+
 // TestConcurrently: one rule is judged by many at a time.
 func TestConcurrently(t *testing.T) {
 	t.Parallel()
