@@ -2,6 +2,8 @@ package rules
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +22,7 @@ type evaluation struct {
 	maxAge time.Duration
 	views  [3]view // facts, source, age
 
-	missing string // the first fact that was asked for and is not known, or too old
+	missing []string // the facts that were asked for and are not known, or too old
 }
 
 var evaluations = sync.Pool{New: func() any {
@@ -31,16 +33,30 @@ var evaluations = sync.Pool{New: func() any {
 	return e
 }}
 
-// run evaluates the expression.
+// missed is the fact for want of which the evaluation ended with err, or "": another
+// fault, such as the key of a map that the expression made itself.
+func (e *evaluation) missed(err error) string {
+	key, ok := strings.CutPrefix(err.Error(), "no such key: ")
+	if !ok || !slices.Contains(e.missing, key) {
+		return ""
+	}
+	return key
+}
+
+// run evaluates the expression. missing is the fact for want of which it could not
+// be, or "".
 func (x *expression) run(in *posture.Input, maxAge time.Duration) (holds bool, missing string, err error) {
 	e := evaluations.Get().(*evaluation)
-	e.in, e.maxAge, e.missing = in, maxAge, ""
+	e.in, e.maxAge, e.missing = in, maxAge, e.missing[:0]
 	program := x.program
 	if !estimated(in) {
 		program = x.guarded
 	}
 	result, _, err := program.Eval(e)
-	holds, missing = result == types.True, e.missing
+	holds = result == types.True
+	if err != nil {
+		missing = e.missed(err)
+	}
 	e.in = nil
 	evaluations.Put(e)
 	return err == nil && holds, missing, err
@@ -135,9 +151,7 @@ func (v *view) Find(key ref.Val) (ref.Val, bool) {
 	}
 	f := v.e.in.Device.Fact(string(name), v.e.maxAge, v.e.in.Now)
 	if f == nil {
-		if v.e.missing == "" {
-			v.e.missing = string(name)
-		}
+		v.e.missing = append(v.e.missing, string(name))
 		return nil, false
 	}
 	switch v.kind {
@@ -160,9 +174,7 @@ func (v *view) Get(key ref.Val) ref.Val {
 
 // Contains implements traits.Container.
 func (v *view) Contains(key ref.Val) ref.Val {
-	before := v.e.missing
 	_, ok := v.Find(key)
-	v.e.missing = before // to ask is not to need
 	return types.Bool(ok)
 }
 

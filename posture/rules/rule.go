@@ -114,7 +114,7 @@ func (r *rule) evaluate(in *posture.Input) outcome {
 	switch {
 	case holds:
 		return outcome{}
-	case missing != "" && err != nil && strings.HasPrefix(err.Error(), "no such key"):
+	case missing != "":
 		return outcome{verdict: unknown, missing: missing}
 	}
 	return outcome{verdict: failed, err: err}

@@ -63,6 +63,10 @@ func TestExpressions(t *testing.T) {
 		{`"SecureBoot" in facts`, "The device does not meet the rule."},
 		{`"DiskEncrypted" in facts && "DiskEncrypted" in age`, ""},
 		{`has(facts.SecureBoot) || int(facts.FirewallOn) < 1`, "The rule cannot be evaluated: "}, // asked for, not needed: an error, and not unknown
+		{`has(facts.SecureBoot) || {"a": true}["b"]`, "The rule cannot be evaluated: "},
+		{`has(facts.SecureBoot) || facts.TPMPresent == "true"`, "unknown"},
+		{`facts.SecureBoot == "true" && facts.TPMPresent == "true"`, "unknown"},
+		{`[facts.SecureBoot].exists(x, x == "true")`, "unknown"},
 		{`facts.Old == "true"`, "unknown"},
 		{`has(facts.Old)`, "Old"},
 		{`facts.Said == "mdm" && source.Said == "mdm"`, ""}, // the trusted one, though the agent's word is newer
