@@ -55,6 +55,7 @@ func okta(args []string, out io.Writer) error {
 	binding := flags.String("binding", "redirect", "redirect or post")
 	user := flags.String("user", "user@example.com", "subject")
 	app := flags.String("app", "", "ID and name of the application, as ID/NAME")
+	choice := flags.String("choice", "", "what to choose on the page that explains what is wrong: check or continue; empty: there must be none")
 	factor := flags.Bool("factor", false, "ask for a factor, as of an IdP authenticator")
 	if err := flags.Parse(args[3:]); err != nil {
 		return err
@@ -79,7 +80,16 @@ func okta(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	in, err := oktaRoundTrip(client, o, request)
+	page, err := oktaSend(client, request)
+	if err != nil {
+		return err
+	}
+	if *choice != "" {
+		if page, err = oktaChoose(client, page, *choice, out); err != nil {
+			return err
+		}
+	}
+	in, err := o.Receive(answerFields(page))
 	if err != nil {
 		return err
 	}
@@ -181,6 +191,28 @@ func oktaSend(client *http.Client, request *conform.AuthnRequest) ([]byte, error
 		return nil, fmt.Errorf("the provider answered %s", resp.Status)
 	}
 	return page, nil
+}
+
+// oktaChoose prints what the page says is wrong, chooses on it, and returns the
+// page that follows.
+func oktaChoose(client *http.Client, page []byte, choice string, out io.Writer) ([]byte, error) {
+	action := regexp.MustCompile(`<form method="post" action="([^"]*)"`).FindSubmatch(page)
+	ticket := regexp.MustCompile(`name="ticket" value="([^"]*)"`).FindSubmatch(page)
+	if action == nil || ticket == nil {
+		return nil, errors.New("the provider explains nothing")
+	}
+	for _, m := range regexp.MustCompile(`<h3[^>]*>([^<]*)`).FindAllSubmatch(page, -1) {
+		fmt.Fprintf(out, "explained: %s\n", html.UnescapeString(string(m[1])))
+	}
+	resp, err := client.PostForm(html.UnescapeString(string(action[1])), url.Values{"ticket": {string(ticket[1])}, "choice": {choice}})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the provider answered %s", resp.Status)
+	}
+	return io.ReadAll(resp.Body)
 }
 
 // answerFields reads the form of an answer's page.

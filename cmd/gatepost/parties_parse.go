@@ -46,7 +46,7 @@ func (r *RelyingParty) record() (store.RelyingParty, error) {
 func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 	return admin.RelyingParty{
 		NewRelyingParty: admin.NewRelyingParty{
-			Name: r.Name, Metadata: string(r.Metadata), Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
+			Name: r.Name, Metadata: string(r.Metadata), Use: cmp.Or(r.Use, usePosture), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications, AllowSHA1Digests: r.AllowSHA1,
 		},
 		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
