@@ -19,6 +19,9 @@ func (c *Config) validateParties(f *findings) {
 		}
 		c.validatePolicyName(f, path+".policy", rp.Policy)
 		c.validateApplications(f, rp, path)
+		if rp.OnNoncompliant == "explain" && !c.anyDemands(rp) && !f.faulty(path) && !f.faulty("policies") {
+			f.warn(path+".on_noncompliant", "explains nothing: its policy "+quote(rp.Policy)+" has no rules, baselines, os_version or facts", "write some, or assert here")
+		}
 		if f.written(path + ".oidc") {
 			if rp.validateOIDC(f, path) {
 				once(f, path+".oidc.client_id", rp.OIDC.ClientID, "client ID", path, clients)

@@ -105,6 +105,19 @@ func (rp *RelyingParty) appPolicies() []posture.AppPolicy {
 	return apps
 }
 
+// anyDemands tells whether a policy of the relying party demands anything, so that
+// there is something to explain.
+func (c *Config) anyDemands(rp *RelyingParty) bool {
+	names := []string{rp.Policy}
+	for _, a := range rp.Applications {
+		names = append(names, a.Policy)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		p := c.Policies[name]
+		return len(p.Rules)+len(p.Baselines)+len(p.OSVersion)+len(p.Facts) > 0
+	})
+}
+
 // spec is the policy as it is compiled.
 func (p *Policy) spec() *rules.Spec {
 	s := &rules.Spec{Baselines: p.Baselines, OSVersion: p.OSVersion, Facts: p.Facts, MaxAge: p.MaxAge}

@@ -31,6 +31,7 @@ var fields = map[string][]string{
 func newEnv() (*cel.Env, error) {
 	options := []cel.EnvOption{
 		cel.ParserRecursionLimit(maxDepth), cel.ParserExpressionSizeLimit(maxRequire), ext.Strings(),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
 		cel.Variable("facts", cel.MapType(cel.StringType, cel.StringType)),
 		cel.Variable("source", cel.MapType(cel.StringType, cel.StringType)),
 		cel.Variable("age", cel.MapType(cel.StringType, cel.DurationType)),
@@ -84,6 +85,7 @@ type expression struct {
 	guarded     cel.Program // for any: its cost is counted while it runs
 	facts       []string    // that it names, in its order, each once
 	application bool        // it looks at the application
+	noVersion   ast.Expr    // a text that is compared as a version and is none, or nil
 }
 
 // compile compiles an expression; path names it in faults.
@@ -107,6 +109,10 @@ func compile(env *cel.Env, path, text string) (*expression, []Fault) {
 	}
 	e := &expression{}
 	e.look(checked.NativeRep().Expr())
+	if e.noVersion != nil {
+		at := checked.NativeRep().SourceInfo().GetStartLocation(e.noVersion.ID())
+		return nil, []Fault{{Path: path, Line: at.Line(), Column: at.Column() + 1, Text: fmt.Sprintf("%.80q is no version: write numbers and dots, such as \"14.1\"", e.noVersion.AsLiteral().Value())}}
+	}
 	if e.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize)); err == nil {
 		e.guarded, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	}
@@ -146,6 +152,10 @@ func (e *expression) look(root ast.Expr) {
 			if call.FunctionName() == operators.Index && len(args) == 2 && isFacts(args[0]) {
 				e.literal(args[1])
 			}
+			if call.FunctionName() == "atLeast" {
+				e.version(call.Target())
+				e.version(args[0])
+			}
 			if call.FunctionName() == operators.In && len(args) == 2 && isFacts(args[1]) {
 				e.literal(args[0])
 			}
@@ -164,6 +174,12 @@ func isFacts(x ast.Expr) bool {
 		return true
 	}
 	return false
+}
+
+func (e *expression) version(x ast.Expr) {
+	if x.Kind() == ast.LiteralKind && !isVersion(string(x.AsLiteral().(types.String))) {
+		e.noVersion = x
+	}
 }
 
 func (e *expression) literal(x ast.Expr) {

@@ -79,7 +79,7 @@ func TestExpressions(t *testing.T) {
 		{`device.vendor == "Apple" && device.model.startsWith("Mac") && device.serial == "C02X" && device.id == "mac-1"`, ""},
 		{`device.os == "macOS" && device.platform == "macOS" && device.os_version.atLeast("15.7")`, ""},
 		{`device.os_version.atLeast("15.10")`, "The device does not meet the rule."},
-		{`device.os_version.atLeast("new")`, "The rule cannot be evaluated"},
+		{`device.os_version.atLeast(device.model)`, "The rule cannot be evaluated"},
 		{`device.enrolled`, ""},
 		{`owner == "ann@example.com" && device.owner == owner`, ""},
 		{`application.id == "0oa1" && application.name == "Wiki"`, ""},
