@@ -36,6 +36,7 @@ type world struct {
 	tokens  *devices.Tokens
 	decider *devices.Decider
 	retirer *devices.Retirer
+	actor   *devices.Actor
 	mux     *http.ServeMux
 
 	mu  sync.Mutex
@@ -80,6 +81,7 @@ func newWorld(t *testing.T) *world {
 	w.tokens = &devices.Tokens{Records: w.records, Now: w.now}
 	w.decider = &devices.Decider{Records: w.records, Now: w.now}
 	w.retirer = &devices.Retirer{Records: w.records, Now: w.now}
+	w.actor = &devices.Actor{Records: w.records, Notifier: &devices.Notifier{}, Now: w.now}
 	issuer := &devices.Issuer{Authority: authority, Records: w.records, Now: w.now}
 	agents := &devices.Agents{
 		Enroller: &devices.Enroller{Issuer: issuer, Records: w.records, Judge: w.judge},
