@@ -23,15 +23,15 @@ type endpoint struct {
 
 // mount wires the endpoints of both hosts: on the device host, where browsers
 // prove their device, and on the issuer's, where everybody else asks.
-func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, gate *web.Gate, options *web.Options) {
+func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) {
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
-	agents, enroll := g.agentEndpoints(records, verifier, former, options)
-	each(gate.Patient, agents, enroll)
+	agents, waiting, enroll := g.agentEndpoints(records, verifier, former, p, options)
+	each(p.gate.Patient, agents, enroll) // but not those that wait, which would hold its turns
 	signIns, authorize, token := g.samlEndpoints(records, verifier, &pages), g.authorizeEndpoints(records, verifier, &pages), g.tokenEndpoints(records, options)
-	each(gate.Urgent, signIns, authorize, token)
-	device := slices.Concat(signIns, authorize, agents)
+	each(p.gate.Urgent, signIns, authorize, token)
+	device := slices.Concat(signIns, authorize, agents, waiting)
 	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
