@@ -130,6 +130,10 @@ func fail(err error) *web.Error {
 		{devices.ErrBadToken, http.StatusUnprocessableEntity, "token"},
 		{devices.ErrBadReason, http.StatusUnprocessableEntity, "retire_reason"},
 		{devices.ErrBadRequest, http.StatusUnprocessableEntity, "certificate_request"},
+		{devices.ErrBadTarget, http.StatusBadRequest, "target"},
+		{devices.ErrNoOwner, http.StatusNotFound, "no_owner"},
+		{devices.ErrBadOrder, http.StatusUnprocessableEntity, "quarantine"},
+		{devices.ErrNoAgent, http.StatusConflict, "no_agent"},
 		{devices.ErrBadLifetime, http.StatusUnprocessableEntity, "lifetime"},
 	} {
 		if errors.Is(err, f.sentinel) {

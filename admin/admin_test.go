@@ -62,7 +62,8 @@ func TestDevicePages(t *testing.T) {
 		{"not managed", DeviceQuery{Managed: &no}, []int{12}},
 		{"alice's", DeviceQuery{Owner: "alice", Limit: 9}, []int{9}},
 		{"alice's managed", DeviceQuery{Owner: "alice", Managed: &yes}, []int{5}},
-		{"nobody's", DeviceQuery{Owner: "Alice"}, []int{0}},
+		{"alice's in another case", DeviceQuery{Owner: "ALICE", Limit: 9}, []int{9}},
+		{"nobody's", DeviceQuery{Owner: "eve"}, []int{0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			q, last := test.query, test.query.After

@@ -58,7 +58,7 @@ func (h *Devices) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	owner := q.values.Get("owner")
+	owner := posture.FoldUser(q.values.Get("owner"))
 	list := DeviceList{Devices: []Device{}}
 	after := q.values.Get("after")
 	size := limit
@@ -74,7 +74,7 @@ func (h *Devices) list(w http.ResponseWriter, r *http.Request) error {
 		for i, d := range page[:min(len(page), size)] {
 			after = d.ID
 			device := h.judge(d)
-			if (owner == "" || d.Owner == owner) && (!filter || device.Verdict.Managed == managed) {
+			if (owner == "" || posture.FoldUser(d.Owner) == owner) && (!filter || device.Verdict.Managed == managed) {
 				list.Devices = append(list.Devices, device)
 			}
 			if len(list.Devices) == limit && i+1 < len(page) {

@@ -56,6 +56,7 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 	mux := http.NewServeMux()
 	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: clock}
 	for _, h := range []interface{ Mount(*http.ServeMux) }{
+		&Actions{Actor: &devices.Actor{Records: records, Now: clock}, Options: options},
 		&Devices{Inventory: records, Options: options, Judge: func(d *posture.Device) posture.Verdict {
 			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}},

@@ -35,7 +35,7 @@ type DeviceList struct {
 type DeviceQuery struct {
 	After   string // the ID behind which the page begins
 	Limit   int    // 0: 100; at most 1000
-	Owner   string // only the devices of this owner, exactly
+	Owner   string // only the devices of this owner, in any case
 	Managed *bool  // only those for which the default policy says so
 }
 

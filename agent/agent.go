@@ -35,6 +35,7 @@ type Agent struct {
 	Wait    func(ctx context.Context, d time.Duration) error // until d has passed or ctx ends
 	Random  func() float64                                   // from 0 up to 1, for jitter
 	Log     *slog.Logger
+	Asked   <-chan Ask // by Listen, for reports out of turn; nil: nobody asks
 }
 
 // Errors of an agent.

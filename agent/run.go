@@ -106,17 +106,21 @@ const (
 func (a *Agent) Run(ctx context.Context) error {
 	failures := 0
 	wait := time.Duration(0) // until the next observation is due
+	var ask Ask              // that is answered next; nil: none
 	for {
 		s, err := a.readState()
 		if err != nil {
 			return err
 		}
 		began := a.Now()
-		due := wait <= 0
+		due := wait <= 0 || ask != nil
 		if due {
 			wait = a.jitter(s.Every)
 		}
 		err = a.cycle(ctx, due)
+		if ask != nil {
+			ask <- err
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -129,7 +133,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			failures = 0
 			a.Log.LogAttrs(ctx, slog.LevelInfo, "reported", slog.Duration("again_in", pause))
 		}
-		if err := a.Wait(ctx, pause); err != nil {
+		if ask, err = a.pause(ctx, pause); err != nil {
 			return nil
 		}
 		wait -= max(a.Now().Sub(began), pause) // a clock that is set back does not stop it

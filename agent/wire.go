@@ -76,11 +76,18 @@ func (w *wire) post(ctx context.Context, path string, request, into any) error {
 // send is post of a request that is bytes already. Its error is *refused when
 // the server answered, and did not do it.
 func (w *wire) send(ctx context.Context, path string, body []byte, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+path, bytes.NewReader(body))
+	return w.do(ctx, http.MethodPost, path, body, into)
+}
+
+// do sends a request. An answer without content leaves into as it is.
+func (w *wire) do(ctx context.Context, method, path string, body []byte, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, w.base+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/json")
+	if len(body) > 0 {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	response, err := w.http.Do(request)
 	if err != nil {
 		return err
@@ -91,19 +98,27 @@ func (w *wire) send(ctx context.Context, path string, body []byte, into any) err
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if response.StatusCode/100 != 2 {
-		r := &refused{}
-		if json.Unmarshal(text, &r.Problem) != nil || r.Status != response.StatusCode {
-			r.Problem = agentapi.Problem{Title: response.Status, Status: response.StatusCode}
-		}
-		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			r.retryAfter = time.Duration(min(seconds, 3600)) * time.Second
-		}
-		return r
+		return refusalOf(response, text)
+	}
+	if response.StatusCode == http.StatusNoContent {
+		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("the answer is not what was expected: %w", err)
 	}
 	return nil
+}
+
+// refusalOf reads an answer that is no success.
+func refusalOf(response *http.Response, text []byte) *refused {
+	r := &refused{}
+	if json.Unmarshal(text, &r.Problem) != nil || r.Status != response.StatusCode {
+		r.Problem = agentapi.Problem{Title: response.Status, Status: response.StatusCode}
+	}
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		r.retryAfter = time.Duration(min(seconds, 3600)) * time.Second
+	}
+	return r
 }
 
 // drain reads what is left of an answer, so that its connection can be used

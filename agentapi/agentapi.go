@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// Paths of the endpoints. Enrolling is on the issuer's host; renewing and
-// reporting are on the device host, where a client certificate is asked for.
+// Paths of the endpoints. Enrolling is on the issuer's host; the others are on
+// the device host, where a client certificate is asked for.
 const (
 	EnrollPath = "/agent/v1/enroll"
 	RenewPath  = "/agent/v1/renew"
 	ReportPath = "/agent/v1/report"
+	WaitPath   = "/agent/v1/wait" // GET; answered when there is word, or with 204 after a while
 )
 
 // MaxBody is how many bytes a request may have.
@@ -102,6 +103,11 @@ type Accepted struct {
 	Sequence    uint64   `json:"sequence"`
 	ReportEvery int      `json:"report_every"`      // seconds until the next one is wanted
 	Ignored     []string `json:"ignored,omitempty"` // facts that an agent cannot say
+}
+
+// Word is what an agent that waits is told.
+type Word struct {
+	Report bool `json:"report"` // a report is wanted now
 }
 
 // Problem is an answer that is no success: application/problem+json (RFC 9457)

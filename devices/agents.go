@@ -34,6 +34,7 @@ type Agents struct {
 	Renewer  *Renewer
 	Reporter *Reporter
 	Limiter  *Limiter
+	Waits    *Waits
 
 	Verifier  Verifier
 	Issued    IssuedCertificates

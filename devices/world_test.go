@@ -36,6 +36,8 @@ type world struct {
 	tokens  *devices.Tokens
 	decider *devices.Decider
 	retirer *devices.Retirer
+	actor   *devices.Actor
+	waits   *devices.Waits
 	mux     *http.ServeMux
 
 	mu  sync.Mutex
@@ -80,12 +82,15 @@ func newWorld(t *testing.T) *world {
 	w.tokens = &devices.Tokens{Records: w.records, Now: w.now}
 	w.decider = &devices.Decider{Records: w.records, Now: w.now}
 	w.retirer = &devices.Retirer{Records: w.records, Now: w.now}
+	w.actor = &devices.Actor{Records: w.records, Notifier: &devices.Notifier{}, Now: w.now}
+	w.waits = &devices.Waits{Notifier: w.actor.Notifier, Device: w.records.Device}
 	issuer := &devices.Issuer{Authority: authority, Records: w.records, Now: w.now}
 	agents := &devices.Agents{
 		Enroller: &devices.Enroller{Issuer: issuer, Records: w.records, Judge: w.judge},
 		Renewer:  &devices.Renewer{Issuer: issuer, Records: w.records},
 		Reporter: &devices.Reporter{Records: w.records, Now: w.now},
 		Limiter:  devices.NewLimiter(perMinute),
+		Waits:    w.waits,
 		Verifier: verifier, Issued: w.records, Authority: authority.Certificate,
 		Chain: func(r *http.Request) ([]*x509.Certificate, error) {
 			chain, _ := r.Context().Value(presentedKey{}).([]*x509.Certificate)
@@ -99,6 +104,7 @@ func newWorld(t *testing.T) *world {
 	} {
 		w.mux.Handle("POST "+path, web.Handle(path, serve, o))
 	}
+	w.mux.Handle("GET "+agentapi.WaitPath, web.Handle(agentapi.WaitPath, agents.ServeWait, o))
 	return w
 }
 

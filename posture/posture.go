@@ -95,7 +95,7 @@ type Device struct {
 	Agent     *AgentState `json:"agent,omitempty"`     // nil: no agent has reported
 	Suspected *Suspicion  `json:"suspected,omitempty"` // nil: nothing is
 
-	Quarantine *Quarantine `json:"quarantine,omitempty"` // may be over; nil: there was none, or it was released
+	Quarantine *Quarantine `json:"quarantine,omitempty"` // may be over, also by a release; nil: there was none
 	RecheckAt  time.Time   `json:"recheck_at,omitzero"`  // when a report was asked for; answered by any received since
 	Failing    []Failing   `json:"failing,omitempty"`    // rules with a grace period
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -152,7 +153,7 @@ type runCommand struct{}
 func (*runCommand) Run(e *env) error {
 	a := newAgent(e)
 	a.Log = slog.New(slog.NewJSONHandler(e.stderr, nil)) // nobody is looking
-	return enrolledFirst(service.Run(e.ctx, a.Run))
+	return enrolledFirst(service.Run(e.ctx, func(ctx context.Context) error { return runListening(ctx, a) }))
 }
 
 type statusCommand struct{}

@@ -19,6 +19,7 @@ type process struct {
 	stopping  <-chan struct{}
 	askedOCSP func(result string)
 	gate      *web.Gate // sign-ins before reports
+	notifier  *devices.Notifier
 }
 
 // adminHandler wires the administration API of a generation.
@@ -47,6 +48,7 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			Authority: g.authority.Certificate,
 			Options:   options,
 		},
+		&admin.Actions{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: now}, Options: options},
 		&admin.Tokens{Maker: &devices.Tokens{Records: records, Now: now}, Records: records, Now: now, Options: options},
 		&admin.Enrollments{Decider: &devices.Decider{Records: records, Now: now}, Options: options},
 		&admin.RelyingParties{

@@ -14,8 +14,9 @@ import (
 )
 
 // agentEndpoints are what agents ask for: those on the device host, where they
-// prove their device, and enrolment on the issuer's.
-func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, options *web.Options) (device, issuer []endpoint) {
+// prove their device, with that where they wait apart, and enrolment on the
+// issuer's.
+func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) (device, waiting, issuer []endpoint) {
 	g.limiter = former.limiter // as full as it is
 	if perMinute := g.config.Devices.Reports.PerMinute; former.config == nil || former.config.Devices.Reports.PerMinute != perMinute {
 		g.limiter = devices.NewLimiter(perMinute)
@@ -33,6 +34,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
 		Reporter:    &devices.Reporter{Records: records, Note: noteFailures(g.parties.policies), Now: now},
 		Limiter:     g.limiter,
+		Waits:       &devices.Waits{Notifier: p.notifier, Device: records.Device, Stopping: p.stopping},
 		Verifier:    verifier,
 		Issued:      records,
 		Chain:       presented(g.proxy),
@@ -48,6 +50,8 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 	return []endpoint{
 			{"POST " + agentapi.RenewPath, agents.ServeRenew, &problems},
 			{"POST " + agentapi.ReportPath, agents.ServeReport, &routine},
+		}, []endpoint{
+			{"GET " + agentapi.WaitPath, agents.ServeWait, &routine},
 		}, []endpoint{
 			{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
 		}

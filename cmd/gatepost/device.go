@@ -17,12 +17,14 @@ type deviceCommand struct {
 	Import      deviceImport      `cmd:"" help:"Import devices from a file (CSV or JSON lines): all rows or none."`
 	Certificate deviceCertificate `cmd:"" help:"Issue a client certificate, to try a device's browser at once."`
 	Approve     deviceApprove     `cmd:"" help:"Let a device that enrolled count as managed."`
-	Release     deviceRelease     `cmd:"" help:"Let a device back in that was suspected to be two."`
+	Quarantine  deviceQuarantine  `cmd:"" help:"Keep a device out, or all of a user, for a time or until it is released."`
+	Release     deviceRelease     `cmd:"" help:"End a quarantine; or let a device back in that was suspected to be two."`
+	Recheck     deviceRecheck     `cmd:"" help:"Have a device's agent report soon."`
 	Retire      deviceRetire      `cmd:"" help:"Take a device out of service for good: refused from now on."`
 }
 
 type deviceList struct {
-	Owner   string `placeholder:"NAME" help:"Only this owner's devices."`
+	Owner   string `placeholder:"NAME" help:"Only this owner's devices, in whatever case the name is written."`
 	Managed string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are managed, or that are not, by the default policy."`
 	Limit   int    `default:"1000" help:"Stop after so many; 0: all."`
 }
@@ -69,10 +71,11 @@ func printDevices(e *env, found []admin.Device) error {
 		}
 		return printJSON(e.stdout, found)
 	}
+	now := time.Now()
 	t := newTable(e.stdout, "ID", "OWNER", "VENDOR", "MODEL", "OS", "MANAGED", "COMPLIANT", "REASON")
 	for _, d := range found {
 		t.row(d.ID, d.Owner, d.Vendor, d.Model, strings.TrimSpace(d.OS+" "+d.OSVersion),
-			yesNo(d.Verdict.Managed), yesNo(d.Verdict.Compliant), reasonOf(&d))
+			yesNo(d.Verdict.Managed), yesNo(d.Verdict.Compliant), reasonInList(&d, now))
 	}
 	return t.flush()
 }
@@ -90,6 +93,20 @@ func reasonOf(d *admin.Device) string {
 		return "pending"
 	}
 	return string(d.Verdict.Reason)
+}
+
+// reasonInList is reasonOf with the quarantine that holds.
+func reasonInList(d *admin.Device, now time.Time) string {
+	reason := reasonOf(d)
+	if !d.Quarantine.Holds(now) {
+		return reason
+	}
+	if d.Verdict.Reason != posture.Quarantined && reason != "" {
+		reason += ", " + string(posture.Quarantined)
+	} else {
+		reason = string(posture.Quarantined)
+	}
+	return reason + " " + quarantineText(d.Quarantine, now)
 }
 
 type deviceShow struct {
@@ -121,6 +138,9 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 	}
 	if d.Retired() {
 		t.row("retired", second(d.RetiredAt)+" "+d.RetireReason)
+	}
+	if text := quarantineText(d.Quarantine, now); text != "" {
+		t.row("quarantine", text)
 	}
 	for _, row := range agentRows(&d.Device) {
 		t.row(row[:]...)
@@ -173,24 +193,4 @@ func agentRows(d *posture.Device) (rows [][2]string) {
 		rows = append(rows, [2]string{"suspected", second(s.At) + " " + s.Why})
 	}
 	return rows
-}
-
-type deviceRetire struct {
-	ID     string `arg:"" help:"The device's ID."`
-	Reason string `help:"Why, for whoever asks later."`
-}
-
-// Run retires the device.
-func (c *deviceRetire) Run(e *env) error {
-	return withServer(e, func(client *admin.Client) error {
-		d, err := client.Retire(e.ctx, c.ID, c.Reason)
-		if err != nil {
-			return fmt.Errorf("retire device %q: %w", c.ID, err)
-		}
-		if e.json {
-			return printJSON(e.stdout, d)
-		}
-		fmt.Fprintf(e.stdout, "%s is retired and its certificates are revoked; it is refused from now on\n", d.ID)
-		return nil
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
+	"gatepost.dev/devices"
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/oidc"
 	"gatepost.dev/internal/web"
@@ -24,24 +25,28 @@ type endpoint struct {
 
 // mount wires the endpoints of both hosts: on the device host, where browsers
 // prove their device, and on the issuer's, where everybody else asks.
-func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, gate *web.Gate, options *web.Options) {
+func (g *generation) mount(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) {
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
-	agents, enroll := g.agentEndpoints(records, verifier, former, options)
-	each(gate.Patient, agents, enroll)
-	sso, authorize, token := g.sso(records, verifier, pages.Now), g.authorize(records, verifier, pages.Now), g.tokenEndpoints(records, options)
+	agents, waits, enroll := g.agentEndpoints(records, verifier, former, p, options)
+	each(p.gate.Patient, agents, enroll) // but not those that wait, which would hold its turns
+	explainer := &idp.Explainer{
+		Tickets: g.tickets, Inventory: records,
+		Rechecker: &devices.Rechecker{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: pages.Now}},
+	}
+	sso, authorize, token := g.sso(records, verifier, explainer, pages.Now), g.authorize(records, verifier, explainer, pages.Now), g.tokenEndpoints(records, options)
 	signIns := []endpoint{
 		{"GET /saml/sso", sso.ServeSSO, &pages}, {"POST /saml/sso", sso.ServeSSO, &pages},
 		{"GET /oidc/authorize", authorize.ServeAuthorize, &pages}, {"POST /oidc/authorize", authorize.ServeAuthorize, &pages},
 	}
-	each(gate.Urgent, signIns, token)
+	each(p.gate.Urgent, signIns, token)
 	// What waits for a report must not hold reports up: it is not urgent.
 	waiting := []endpoint{
 		{"POST /saml/sso" + idp.ContinuePath, sso.ServeContinue, &pages},
 		{"POST /oidc/authorize" + idp.ContinuePath, authorize.ServeContinue, &pages},
 	}
-	device := slices.Concat(signIns, waiting, agents)
+	device := slices.Concat(signIns, waiting, agents, waits)
 	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
@@ -86,7 +91,7 @@ func newMux(endpoints []endpoint, proxy *certs.Proxy) *http.ServeMux {
 	return mux
 }
 
-func (g *generation) sso(records *store.Records, verifier idp.Verifier, now func() time.Time) *idp.SAML {
+func (g *generation) sso(records *store.Records, verifier idp.Verifier, explainer *idp.Explainer, now func() time.Time) *idp.SAML {
 	return &idp.SAML{
 		EntityID:       g.config.EntityID(),
 		SSOURL:         g.config.SSOURL(),
@@ -97,7 +102,7 @@ func (g *generation) sso(records *store.Records, verifier idp.Verifier, now func
 		Verifier:       verifier,
 		Forwarded:      forwarded(g.proxy),
 		Keys:           g.keyring.Signing,
-		Explainer:      &idp.Explainer{Tickets: g.tickets, Inventory: records},
+		Explainer:      explainer,
 		Now:            now,
 	}
 }
@@ -107,7 +112,7 @@ func (g *generation) metadataEndpoints(pages *web.Options) []endpoint {
 	return []endpoint{{"GET /saml/metadata", metadata.ServeMetadata, pages}}
 }
 
-func (g *generation) authorize(records *store.Records, verifier idp.Verifier, now func() time.Time) *idp.OIDC {
+func (g *generation) authorize(records *store.Records, verifier idp.Verifier, explainer *idp.Explainer, now func() time.Time) *idp.OIDC {
 	return &idp.OIDC{
 		Provider:  g.provider(),
 		Clients:   g.parties,
@@ -117,7 +122,7 @@ func (g *generation) authorize(records *store.Records, verifier idp.Verifier, no
 		Verifier:  verifier,
 		Forwarded: forwarded(g.proxy),
 		Keys:      g.publicKeys,
-		Explainer: &idp.Explainer{Tickets: g.tickets, Inventory: records},
+		Explainer: explainer,
 		Now:       now,
 	}
 }

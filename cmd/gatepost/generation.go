@@ -79,7 +79,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
 		return nil, err
 	}
-	g.mount(records, g.revocation, former, p.gate, options)
+	g.mount(records, g.revocation, former, p, options)
 	g.admin = g.adminHandler(records, p, options)
 	return g, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/certs/revocation"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
@@ -57,13 +58,24 @@ func (o *ops) count(route string, status int, reason string, d time.Duration) {
 // up.
 const maxInHand = 2048
 
-// limit serves at most maxInHand requests at once; more get 503 at once.
+// maxWaiting is how many agents wait for word at once: each holds a connection,
+// which is some fifty kilobytes, and nothing else.
+const maxWaiting = 16 << 10
+
+// limit serves at most maxInHand requests at once, and beside them maxWaiting
+// agents that wait for word; more get 503 at once.
 func (o *ops) limit(h http.Handler) http.Handler {
-	l := web.Limit(maxInHand, h)
+	l, waiting := web.Limit(maxInHand, h), web.Limit(maxWaiting, h)
 	o.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gatepost_requests_shed_total", Help: "Requests answered with 503 because too many were in hand.",
-	}, func() float64 { return float64(l.Refused()) }))
-	return l
+	}, func() float64 { return float64(l.Refused() + waiting.Refused()) }))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == agentapi.WaitPath {
+			waiting.ServeHTTP(w, r)
+			return
+		}
+		l.ServeHTTP(w, r)
+	})
 }
 
 func (o *ops) handler() http.Handler {

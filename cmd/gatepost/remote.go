@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
+	"gatepost.dev/devices"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
@@ -85,7 +86,7 @@ func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) 
 	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	background, stop := context.WithCancel(e.ctx)
 	defer stop()
-	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done(), askedOCSP: func(string) {}, gate: web.NewGate(time.Now, web.GateLimits{})}, options)
+	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done(), askedOCSP: func(string) {}, gate: web.NewGate(time.Now, web.GateLimits{}), notifier: &devices.Notifier{}}, options)
 	if err != nil {
 		return err
 	}
