@@ -84,7 +84,8 @@ func TestGateLetsGo(t *testing.T) {
 func TestGateWhileNobodyIsAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := web.NewGate(time.Now, web.GateLimits{Computing: 2, Beside: 3})
-		commit := make(chan struct{})
+		var commit atomic.Value // chan struct{}: closed when what waits is committed
+		commit.Store(make(chan struct{}))
 		var computing, most, aside atomic.Int32
 		compute := func() {
 			most.Store(max(most.Load(), computing.Add(1)))
@@ -96,7 +97,7 @@ func TestGateWhileNobodyIsAbout(t *testing.T) {
 			err := web.Aside(r.Context(), func() error {
 				aside.Add(1)
 				defer aside.Add(-1)
-				<-commit
+				<-commit.Load().(chan struct{})
 				return nil
 			})
 			compute()
@@ -109,14 +110,14 @@ func TestGateWhileNobodyIsAbout(t *testing.T) {
 		if n := aside.Load(); n != 10 {
 			t.Errorf("%d of 10 wait aside: who waits keeps others from computing", n)
 		}
-		close(commit)
+		close(commit.Load().(chan struct{}))
 		time.Sleep(10 * time.Millisecond)
 		if n := most.Load(); n != 2 {
 			t.Errorf("%d computed at a time", n)
 		}
 
 		call(t, handler(g.Urgent(func(http.ResponseWriter, *http.Request) error { return nil })))
-		commit = make(chan struct{})
+		commit.Store(make(chan struct{}))
 		for range 10 {
 			go call(t, patient)
 		}
@@ -124,9 +125,9 @@ func TestGateWhileNobodyIsAbout(t *testing.T) {
 		if n := aside.Load(); n != 3 {
 			t.Errorf("%d are in hand while people are about", n)
 		}
-		close(commit)
+		close(commit.Load().(chan struct{}))
 		time.Sleep(2 * time.Second)
-		commit = make(chan struct{})
+		commit.Store(make(chan struct{}))
 		for range 10 {
 			go call(t, patient)
 		}
@@ -134,7 +135,7 @@ func TestGateWhileNobodyIsAbout(t *testing.T) {
 		if n := aside.Load(); n != 10 {
 			t.Errorf("%d are in hand when people are gone", n)
 		}
-		close(commit)
+		close(commit.Load().(chan struct{}))
 		time.Sleep(time.Second)
 	})
 }
