@@ -74,7 +74,7 @@ func warnSuspected(w io.Writer, o *devices.Outcome) error {
 	if o.Suspected == "" {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s is still suspected to be two: %s; \"gatepost device release %s --keep old\" (or new) settles that\n", o.Device, o.Suspected, o.Device)
+	_, err := fmt.Fprintf(w, "%s is still suspected to be two: %s; \"gatepost device release %s --suspicion\" settles that\n", o.Device, o.Suspected, o.Device)
 	return err
 }
 
@@ -138,30 +138,28 @@ func systemUser() string {
 
 type deviceRelease struct {
 	deviceTarget
-	Keep string `enum:",old,new" default:"" placeholder:"old|new" help:"Settle a suspicion, and say which key the device goes on with when a second agent enrolled as it: that of the agent that was there (old), or the second one's (new). The other's certificates are revoked. A quarantine goes on."`
+	Suspicion bool   `help:"Settle the suspicion that there are two of the device, in place of ending a quarantine."`
+	Keep      string `enum:",old,new" default:"" placeholder:"old|new" help:"The same where a second agent enrolled as the device: go on with the key of the agent that was there (old), or with the second one's (new). The other's certificates are revoked."`
 }
 
 // Validate checks what is asked for.
 func (c *deviceRelease) Validate() error {
-	if c.Keep != "" && c.Owner != "" {
-		return errors.New("--keep settles the suspicion of one device; say its ID, not --owner")
+	if (c.Suspicion || c.Keep != "") && c.Owner != "" {
+		return errors.New("a suspicion is settled for one device; say its ID, not --owner")
 	}
 	return c.deviceTarget.Validate()
 }
 
-// Run ends quarantines. A suspicion it settles with --keep, or where there was no
-// quarantine to end.
+// Run ends quarantines, or settles a suspicion: never one where the other was
+// asked for, so that a release that is repeated lets nothing else in.
 func (c *deviceRelease) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
-		if c.Keep != "" {
+		if c.Suspicion || c.Keep != "" {
 			return c.settle(e, client)
 		}
 		done, err := client.Lift(e.ctx, c.target())
 		if err != nil {
 			return fmt.Errorf("release %s: %w", c.name(), err)
-		}
-		if c.ID != "" && len(done) == 1 && done[0].Quarantine == nil {
-			return c.settle(e, client)
 		}
 		return printOutcomes(e, done, func(o *devices.Outcome) string {
 			if o.Changed {
