@@ -126,6 +126,7 @@ func fail(err error) *web.Error {
 		{devices.ErrBadSource, http.StatusBadRequest, "source"},
 		{devices.ErrBadRows, http.StatusUnprocessableEntity, "bad_rows"},
 		{devices.ErrEmptyReplace, http.StatusUnprocessableEntity, "empty_replace"},
+		{devices.ErrHeld, http.StatusConflict, "held"},
 		{devices.ErrWhichKey, http.StatusConflict, "which_key"},
 		{devices.ErrBadToken, http.StatusUnprocessableEntity, "token"},
 		{devices.ErrBadReason, http.StatusUnprocessableEntity, "retire_reason"},

@@ -81,6 +81,9 @@ func (c *Client) Import(ctx context.Context, file io.Reader, o ImportOptions, on
 	if o.Replace {
 		values.Set("replace", "true")
 	}
+	if o.Approve {
+		values.Set("approve", "true")
+	}
 	response, err := c.send(ctx, http.MethodPost, "devices/import?"+values.Encode(), "application/octet-stream", io.NopCloser(file))
 	if err != nil {
 		return devices.Result{}, err

@@ -184,6 +184,8 @@ func (s *staging) Stage(_ context.Context, reports []posture.Report) error {
 	return s.m.err
 }
 
+func (s *staging) Losses(context.Context) (lost, managed int, err error) { return 0, 0, s.m.err }
+
 func (s *staging) Abort(context.Context) error { return nil }
 
 func (s *staging) Commit(_ context.Context, progress func(done, total int)) (result devices.Result, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -13,13 +14,13 @@ import (
 
 // Importer is devices.Importer.
 type Importer interface {
-	Import(ctx context.Context, r io.Reader, format devices.Format, source string, replace bool,
+	Import(ctx context.Context, r io.Reader, format devices.Format, source string, mode devices.Mode,
 		report func(devices.Event)) (devices.Result, error)
 }
 
 // Import takes files of devices:
 //
-//	POST devices/import?format=csv|jsonl&source=&replace=
+//	POST devices/import?format=csv|jsonl&source=&replace=&approve=
 //
 // The body is the file. The answer is a stream that begins while the file is
 // still being read: each line is {"event": ...}, but the last, which is
@@ -44,23 +45,29 @@ func (h *Import) Mount(mux *http.ServeMux) {
 }
 
 func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "format", "source", "replace")
+	q, err := readQuery(r, "format", "source", "replace", "approve")
 	if err != nil {
 		return err
 	}
-	replace, _, err := q.truth("replace")
-	if err != nil {
+	var mode devices.Mode
+	if mode.Replace, _, err = q.truth("replace"); err != nil {
+		return err
+	}
+	if mode.Approved, _, err = q.truth("approve"); err != nil {
 		return err
 	}
 	source := q.values.Get("source")
 	if source == "" {
 		source = defaultSource
 	}
+	if mode.Approved {
+		web.Annotate(r.Context(), slog.String("source", source), slog.Bool("approved", true))
+	}
 	out := newStream(w)
 	if err := out.unbound(); err != nil {
 		return err
 	}
-	result, err := h.Importer.Import(r.Context(), r.Body, devices.Format(q.values.Get("format")), source, replace, func(e devices.Event) {
+	result, err := h.Importer.Import(r.Context(), r.Body, devices.Format(q.values.Get("format")), source, mode, func(e devices.Event) {
 		out.send(importLine{Event: &e})
 	})
 	if err == nil {

@@ -72,7 +72,7 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 
 func importCSV(t *testing.T, client *Client, file string, replace bool) (devices.Result, error) {
 	t.Helper()
-	return client.Import(t.Context(), strings.NewReader(file), ImportOptions{Format: devices.CSV, Replace: replace}, func(devices.Event) {})
+	return client.Import(t.Context(), strings.NewReader(file), ImportOptions{Format: devices.CSV, Replace: replace, Approve: replace}, func(devices.Event) {})
 }
 
 func TestImportIntoStore(t *testing.T) {

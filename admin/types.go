@@ -44,6 +44,7 @@ type ImportOptions struct {
 	Format  devices.Format
 	Source  string // who says what the file says; empty: "import"
 	Replace bool   // make unmanaged what the source named before and now does not
+	Approve bool   // let it through however many devices it makes unmanaged
 }
 
 // importLine is one line of the answer to an import. The last has the result or

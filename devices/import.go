@@ -21,13 +21,31 @@ var (
 	// ErrEmptyReplace: an empty file would make every device of its source
 	// unmanaged, which is more likely a broken export than meant.
 	ErrEmptyReplace = errors.New("the file names no device, and so would make all devices of its source unmanaged")
+	// ErrHeld: an import that takes so much away waits for an approval.
+	ErrHeld = errors.New("the import is held, and nothing was imported")
 )
+
+// An import is held that makes more than holdPercent of the devices unmanaged
+// that its source calls managed, unless these are fewer than holdFrom.
+const (
+	holdPercent = 20
+	holdFrom    = 5
+)
+
+// Mode is how an import is meant.
+type Mode struct {
+	Replace  bool // what the source named before and does not name now becomes unmanaged
+	Approved bool // however much it takes away
+}
 
 // Staging is one import on its way into the inventory, which shows nothing of
 // it before Commit.
 type Staging interface {
 	// Stage takes reports of devices that were not staged before.
 	Stage(ctx context.Context, reports []posture.Report) error
+	// Losses tells, when all is staged, how many devices the source calls managed
+	// now, and how many of these Commit would make unmanaged.
+	Losses(ctx context.Context) (lost, managed int, err error)
 	// Abort forgets what was staged.
 	Abort(ctx context.Context) error
 	// Commit applies what was staged, all or nothing, and calls progress with
@@ -71,7 +89,7 @@ const (
 // progress and with every fault of every bad row; with any of these the error
 // is ErrBadRows. Memory use does not grow with the file but for 24 bytes a row
 // or so.
-func (im *Importer) Import(ctx context.Context, r io.Reader, format Format, source string, replace bool,
+func (im *Importer) Import(ctx context.Context, r io.Reader, format Format, source string, mode Mode,
 	report func(Event)) (Result, error) {
 	rows, err := parse(r, format)
 	if err != nil {
@@ -80,13 +98,16 @@ func (im *Importer) Import(ctx context.Context, r io.Reader, format Format, sour
 	if !validSourceName(source) {
 		return Result{}, fmt.Errorf("%w: %s; 1 to %d letters, digits, '.', '_' and '-', a letter first, and neither agent nor enrollment", ErrBadSource, quote(source), maxFactName)
 	}
-	staging, err := im.Begin(ctx, posture.Source{Name: source, Kind: posture.Import}, im.Now(), replace)
+	staging, err := im.Begin(ctx, posture.Source{Name: source, Kind: posture.Import}, im.Now(), mode.Replace)
 	if err != nil {
 		return Result{}, fmt.Errorf("begin import: %w", err)
 	}
 	read, err := stage(ctx, rows, staging, report)
-	if err == nil && read == 0 && replace {
+	if err == nil && read == 0 && mode.Replace {
 		err = ErrEmptyReplace
+	}
+	if err == nil && !mode.Approved {
+		err = hold(ctx, staging)
 	}
 	if err != nil {
 		// What was staged has to go also when the client has gone.
@@ -101,6 +122,19 @@ func (im *Importer) Import(ctx context.Context, r io.Reader, format Format, sour
 		return Result{}, fmt.Errorf("apply import: %w", err)
 	}
 	return result, nil
+}
+
+// hold tells why the import is not let through, or nil.
+func hold(ctx context.Context, staging Staging) error {
+	lost, managed, err := staging.Losses(ctx)
+	if err != nil {
+		return fmt.Errorf("count what would become unmanaged: %w", err)
+	}
+	if managed < holdFrom || lost*100 <= managed*holdPercent {
+		return nil
+	}
+	return fmt.Errorf("%w: it would make %d of the %d devices unmanaged that its source calls managed, which is more than %d %%; if that is meant, import the same again with --approve",
+		ErrHeld, lost, managed, holdPercent)
 }
 
 func parse(r io.Reader, format Format) (Rows, error) {

@@ -28,6 +28,9 @@ type inventory struct {
 	aborted   bool
 	stageErr  error
 	commitErr error
+
+	lost, managed int
+	lossErr       error
 }
 
 func (v *inventory) begin(_ context.Context, source posture.Source, at time.Time, replace bool) (Staging, error) {
@@ -41,6 +44,10 @@ func (v *inventory) Stage(_ context.Context, reports []posture.Report) error {
 		v.staged = append(v.staged, reports...)
 	}
 	return v.stageErr
+}
+
+func (v *inventory) Losses(context.Context) (lost, managed int, err error) {
+	return v.lost, v.managed, v.lossErr
 }
 
 func (v *inventory) Abort(ctx context.Context) error {
@@ -70,7 +77,7 @@ func TestImport(t *testing.T) {
 	}
 	v := &inventory{}
 	var events []Event
-	result, err := v.importer().Import(t.Context(), strings.NewReader(file.String()), CSV, "hr", true, func(e Event) { events = append(events, e) })
+	result, err := v.importer().Import(t.Context(), strings.NewReader(file.String()), CSV, "hr", Mode{Replace: true}, func(e Event) { events = append(events, e) })
 	if err != nil || result.Created != 2501 {
 		t.Fatal(result, err)
 	}
@@ -108,7 +115,7 @@ func TestImportRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			v, faults := &inventory{}, 0
-			_, err := v.importer().Import(t.Context(), strings.NewReader(test.file), test.format, test.source, test.replace, func(e Event) {
+			_, err := v.importer().Import(t.Context(), strings.NewReader(test.file), test.format, test.source, Mode{Replace: test.replace}, func(e Event) {
 				if e.Bad != nil {
 					faults++
 				}
@@ -134,7 +141,7 @@ func ids(n int) string {
 func TestImportErrorCountsRows(t *testing.T) {
 	t.Parallel()
 	v := &inventory{}
-	_, err := v.importer().Import(t.Context(), strings.NewReader("id,managed,compliant\na,true,true\nb,x,y\nc,,\nd,z,\n"), CSV, "import", false, func(Event) {})
+	_, err := v.importer().Import(t.Context(), strings.NewReader("id,managed,compliant\na,true,true\nb,x,y\nc,,\nd,z,\n"), CSV, "import", Mode{}, func(Event) {})
 	if err == nil || !strings.Contains(err.Error(), "2 bad of 4 rows") {
 		t.Error(err)
 	}
@@ -143,7 +150,7 @@ func TestImportErrorCountsRows(t *testing.T) {
 func TestImportNothingIsNoError(t *testing.T) {
 	t.Parallel()
 	v := &inventory{}
-	if result, err := v.importer().Import(t.Context(), strings.NewReader("id\n"), CSV, "import", false, func(Event) {}); err != nil || result != (Result{}) {
+	if result, err := v.importer().Import(t.Context(), strings.NewReader("id\n"), CSV, "import", Mode{}, func(Event) {}); err != nil || result != (Result{}) {
 		t.Error(result, err)
 	}
 }
@@ -153,13 +160,13 @@ func TestImportFailures(t *testing.T) {
 	full := errors.New("no space left")
 	for name, v := range map[string]*inventory{"staging": {stageErr: full}, "staging the rest": {stageErr: full}, "commit": {commitErr: full}} {
 		file := map[string]string{"staging": "id\n" + ids(150), "staging the rest": "id\na\n", "commit": "id\na\n"}[name]
-		_, err := v.importer().Import(t.Context(), strings.NewReader(file), CSV, "import", false, func(Event) {})
+		_, err := v.importer().Import(t.Context(), strings.NewReader(file), CSV, "import", Mode{}, func(Event) {})
 		if !errors.Is(err, full) || v.aborted != (v.commitErr == nil) {
 			t.Errorf("%s: error %v, aborted %v", name, err, v.aborted)
 		}
 	}
 	begin := Importer{Begin: func(context.Context, posture.Source, time.Time, bool) (Staging, error) { return nil, full }, Now: time.Now}
-	if _, err := begin.Import(t.Context(), strings.NewReader("id\n"), CSV, "import", false, func(Event) {}); !errors.Is(err, full) {
+	if _, err := begin.Import(t.Context(), strings.NewReader("id\n"), CSV, "import", Mode{}, func(Event) {}); !errors.Is(err, full) {
 		t.Error(err)
 	}
 }
@@ -172,7 +179,7 @@ func TestImportAbortsWhenTheClientHasGone(t *testing.T) {
 		cancel()
 		return 0, gone
 	}))
-	_, err := v.importer().Import(ctx, body, CSV, "import", false, func(Event) {})
+	_, err := v.importer().Import(ctx, body, CSV, "import", Mode{}, func(Event) {})
 	if !errors.Is(err, gone) || !errors.Is(err, ErrUnreadable) || errors.Is(err, context.Canceled) || !v.aborted || v.devices != nil {
 		t.Errorf("error %v, aborted %v, imported %d", err, v.aborted, len(v.devices))
 	}
@@ -204,7 +211,7 @@ func TestImportMemoryIsFlat(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	v := &inventory{discard: true}
-	result, err := v.importer().Import(t.Context(), endless(rows), CSV, "import", false, func(e Event) {
+	result, err := v.importer().Import(t.Context(), endless(rows), CSV, "import", Mode{}, func(e Event) {
 		if e.Total > 0 { // all read, and the parser still alive
 			runtime.GC()
 			runtime.ReadMemStats(&after)
@@ -259,4 +266,34 @@ func count(rows Rows) (good, faults int) {
 		}
 	}
 	return good, faults
+}
+
+// TestHold: what takes more than a fifth away needs an approval, and has no
+// effect without one.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		lost, managed int
+		held          bool
+	}{
+		{0, 0, false}, {0, 100, false}, {4, 4, false}, {1, 5, false}, {2, 5, true}, {5, 5, true},
+		{20, 100, false}, {21, 100, true}, {200, 1000, false}, {201, 1000, true},
+	} {
+		for _, approved := range []bool{false, true} {
+			v := &inventory{lost: test.lost, managed: test.managed}
+			_, err := v.importer().Import(t.Context(), strings.NewReader("id\na\n"), CSV, "hr", Mode{Approved: approved}, func(Event) {})
+			held := test.held && !approved
+			if errors.Is(err, ErrHeld) != held || v.aborted != held || (len(v.devices) == 0) != held {
+				t.Errorf("%+v, approved %t: %v", test, approved, err)
+			}
+			if held && !strings.Contains(err.Error(), fmt.Sprintf("%d of the %d devices", test.lost, test.managed)) {
+				t.Error(err)
+			}
+		}
+	}
+	broken := errors.New("broken")
+	v := &inventory{lossErr: broken}
+	if _, err := v.importer().Import(t.Context(), strings.NewReader("id\na\n"), CSV, "hr", Mode{}, func(Event) {}); !errors.Is(err, broken) || !v.aborted {
+		t.Error(err)
+	}
 }

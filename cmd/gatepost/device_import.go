@@ -16,6 +16,7 @@ type deviceImport struct {
 	Format  string `enum:",csv,jsonl" default:"" placeholder:"csv|jsonl" help:"Default: by the file's ending."`
 	Source  string `default:"import" help:"Who says what the file says."`
 	Replace bool   `help:"Also make unmanaged what this source named before and does not name now."`
+	Approve bool   `help:"Let it through although it makes more than 20 % of the devices unmanaged that this source calls managed; the server logs that."`
 }
 
 // Run imports the file. Every bad row is named, and then nothing is imported.
@@ -33,7 +34,7 @@ func (c *deviceImport) Run(e *env) error {
 	}
 	return withServer(e, func(client *admin.Client) error {
 		p := newProgress(e.stderr, time.Now)
-		result, err := client.Import(e.ctx, file, admin.ImportOptions{Format: format, Source: c.Source, Replace: c.Replace}, func(ev devices.Event) {
+		result, err := client.Import(e.ctx, file, admin.ImportOptions{Format: format, Source: c.Source, Replace: c.Replace, Approve: c.Approve}, func(ev devices.Event) {
 			switch {
 			case ev.Bad != nil:
 				p.clear()

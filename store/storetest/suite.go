@@ -64,6 +64,8 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"FinishedMeanwhile", testFinishedMeanwhile},
 		{"LateRows", testLateRows},
 		{"ImportRace", testImportRace},
+		{"Losses", testLosses},
+		{"LossesBySerial", testLossesBySerial},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
