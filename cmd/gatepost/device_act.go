@@ -160,7 +160,7 @@ func (c *deviceRelease) Run(e *env) error {
 		if err != nil {
 			return fmt.Errorf("release %s: %w", c.name(), err)
 		}
-		if c.ID != "" && len(done) == 1 && done[0].Quarantine == nil {
+		if c.ID != "" && len(done) == 1 && done[0].Quarantine == nil && (done[0].Suspected != "" || done[0].Contested) {
 			return c.settle(e, client)
 		}
 		return printOutcomes(e, done, func(o *devices.Outcome) string {
