@@ -28,9 +28,10 @@ type Target struct {
 // Outcome is what became of one device.
 type Outcome struct {
 	Device     string              `json:"device"`
-	Changed    bool                `json:"changed"`           // false: it was so before
-	Skipped    string              `json:"skipped,omitempty"` // why it was left alone, one of an owner's
-	Suspected  string              `json:"suspected,omitempty"`
+	Changed    bool                `json:"changed"`              // false: it was so before
+	Skipped    string              `json:"skipped,omitempty"`    // why it was left alone, one of an owner's
+	Suspected  string              `json:"suspected,omitempty"`  // why it is; an act changes nothing about that
+	Contested  bool                `json:"contested,omitempty"`  // a second agent enrolled as it
 	Quarantine *posture.Quarantine `json:"quarantine,omitempty"` // on record, which may be over
 	RetiredAt  time.Time           `json:"retired_at,omitzero"`
 	RecheckAt  time.Time           `json:"recheck_at,omitzero"`
@@ -82,7 +83,7 @@ func (a *Actor) update(ctx context.Context, id string, change func(d *posture.De
 }
 
 func outcomeOf(d *posture.Device, changed bool) Outcome {
-	o := Outcome{Device: d.ID, Changed: changed, Quarantine: d.Quarantine, RetiredAt: d.RetiredAt, RecheckAt: d.RecheckAt}
+	o := Outcome{Device: d.ID, Changed: changed, Contested: d.Contest != nil, Quarantine: d.Quarantine, RetiredAt: d.RetiredAt, RecheckAt: d.RecheckAt}
 	if d.Suspected != nil {
 		o.Suspected = d.Suspected.Why
 	}

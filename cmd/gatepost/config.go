@@ -131,8 +131,8 @@ type Reports struct {
 	// 1h.
 	Every time.Duration `yaml:"every"`
 
-	// PerMinute is how many reports and renewals a minute are taken from one
-	// device, and how many at once: from 1 to 6000. Defaults to 30.
+	// PerMinute is how many reports, renewals and waits a minute are taken from
+	// one device, and how many at once: from 1 to 6000. Defaults to 30.
 	PerMinute int `yaml:"per_minute"`
 }
 
