@@ -19,7 +19,8 @@ const (
 	waitTimeout = 75 * time.Second // the server answers before that
 	quickAnswer = 10 * time.Second // an answer without word that came sooner is one not to repeat at once
 	betweenAsks = time.Second
-	noSuchPath  = time.Hour // until a server that knows no waiting is asked again
+	noSuchPath  = time.Hour        // until a server that knows no waiting is asked again
+	spread      = 30 * time.Second // over which all that a server left come back to it, beside its sign-ins
 )
 
 // Listen waits for the server's word that a report is wanted, and hands each on
@@ -130,5 +131,5 @@ func (l *listener) backOff(err error, failures int) time.Duration {
 			return l.jitter(noSuchPath)
 		}
 	}
-	return l.Agent.backOff(err, failures, longWait)
+	return l.Agent.backOff(err, failures, longWait) + time.Duration(l.Random()*float64(spread))
 }

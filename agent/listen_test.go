@@ -76,7 +76,7 @@ func TestListenAsks(t *testing.T) {
 	(<-asked) <- nil
 	(<-asked) <- errors.New("connection refused")
 	<-asked
-	if waits != 3 || len(pauses) != 2 || pauses[0] != betweenAsks || pauses[1] <= betweenAsks || pauses[1] > firstWait {
+	if waits != 3 || len(pauses) != 2 || pauses[0] != betweenAsks || pauses[1] <= spread/2 || pauses[1] > spread/2+firstWait {
 		t.Errorf("%d waits, pauses %v", waits, pauses)
 	}
 	cancel()
@@ -90,10 +90,10 @@ func TestListenGivesUpForAWhile(t *testing.T) {
 		status   int
 		min, max time.Duration // of the third pause
 	}{
-		"no word, at once":     {http.StatusNoContent, firstWait, 4 * firstWait},
+		"no word, at once":     {http.StatusNoContent, spread/2 + firstWait, spread/2 + 4*firstWait},
 		"an old server":        {http.StatusNotFound, noSuchPath * 9 / 10, noSuchPath},
 		"refused":              {http.StatusForbidden, noSuchPath * 9 / 10, noSuchPath},
-		"the server is broken": {http.StatusServiceUnavailable, firstWait, 4 * firstWait},
+		"the server is broken": {http.StatusServiceUnavailable, spread/2 + firstWait, spread/2 + 4*firstWait},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
