@@ -133,10 +133,26 @@ func TestGraceRunsFromTheFirstFailure(t *testing.T) {
 	if compliant() {
 		t.Error("after the grace period it is compliant")
 	}
+	w.party.Policy = &posture.Policy{Name: "live", Shadow: w.party.Policy} // as the shadow of another it has run out as well
+	w.signIn(client, conform.RequestOptions{Subject: "owner@example.com"})
+	if d := w.lastDecision(); d.Shadow == nil || d.Shadow.Compliant {
+		t.Errorf("in the shadow: %+v", d.Shadow)
+	}
+	w.party.Policy = w.party.Policy.Shadow
 	w.say("dev-1", "DiskEncrypted", "true")
 	if !compliant() {
 		t.Error("mended, it is not compliant")
 	}
+	w.party.Policy = &posture.Policy{Name: "live", Shadow: &posture.Policy{Name: "next", Rules: []posture.Rule{needs{"Missing", "true", time.Hour}}}}
+	for _, want := range []bool{true, false} {
+		w.signIn(client, conform.RequestOptions{Subject: "owner@example.com"})
+		if d := w.lastDecision(); d.Shadow == nil || d.Shadow.Compliant != want {
+			t.Errorf("in the shadow: %+v", d.Shadow)
+		}
+		w.offset.Add(int64(time.Hour))
+	}
+	w.say("dev-1", "DiskEncrypted", "true")
+	w.party.Policy = &posture.Policy{Name: "default", Rules: []posture.Rule{needs{"DiskEncrypted", "true", 30 * time.Minute}}}
 	w.say("dev-1", "DiskEncrypted", "false")
 	if !compliant() {
 		t.Error("failing anew, it has no grace period")

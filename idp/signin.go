@@ -94,11 +94,15 @@ func (s *signIn) judge(ctx context.Context, k known, app posture.AppContext, nam
 	}
 	s.policy = s.rp.PolicyFor(app)
 	s.verdict = s.who.verdict(s.policy, app, s.now)
-	if err := s.note(ctx, k.noter, app); err != nil {
+	if err := s.note(ctx, k.noter, s.policy, &s.verdict); err != nil {
 		return err
 	}
 	if shadow := s.policy.Shadow; shadow != nil && s.who.known {
-		s.decision.Shadow = shadowed(shadow, s.who.verdict(shadow, app, s.now))
+		v := s.who.verdict(shadow, app, s.now)
+		if err := s.note(ctx, k.noter, shadow, &v); err != nil {
+			return err
+		}
+		s.decision.Shadow = shadowed(shadow, v)
 	}
 	if !s.rp.Shared[s.who.device.ID] {
 		s.verdict = posture.BindOwner(s.verdict, &s.who.device, s.user, s.rp.BindOwner)
@@ -106,20 +110,21 @@ func (s *signIn) judge(ctx context.Context, k known, app posture.AppContext, nam
 	return nil
 }
 
-// note writes down which rules with a grace period the device fails now, if that
-// is news: their time runs from here.
-func (s *signIn) note(ctx context.Context, noter Noter, app posture.AppContext) error {
+// note writes down which rules of the policy with a grace period the device fails
+// now, if that is news: their time runs from here. Such rules do not look at the
+// application.
+func (s *signIn) note(ctx context.Context, noter Noter, p *posture.Policy, v *posture.Verdict) error {
 	seen := s.who.device
 	seen.Failing = slices.Clone(seen.Failing)
-	if !seen.NoteFailures(s.policy, &s.verdict, s.now) {
+	if !seen.NoteFailures(p, v, s.now) {
 		return nil
 	}
 	_, err := noter.UpdateDevice(ctx, seen.ID, func(d *posture.Device, exists bool) error {
 		if !exists {
 			return posture.ErrNoDevice
 		}
-		v := posture.Judge(&posture.Input{Device: d, App: app, Now: s.now}, s.policy)
-		d.NoteFailures(s.policy, &v, s.now)
+		v := posture.Judge(&posture.Input{Device: d, Now: s.now}, p)
+		d.NoteFailures(p, &v, s.now)
 		return nil
 	})
 	if err != nil {
