@@ -113,4 +113,12 @@ policies:
     # it is answered for as if it were not managed, until the next import names
     # it. So import more often than this, and let one import fail without harm.
     managed_max_age: 168h   # 7 days
+    # What makes a device compliant. Without any of it, that an import says so.
+    # baselines: [disk-encryption, firewall, screen-lock]   # see "gatepost policy baselines"
+    # os_version: { macOS: "14.7", Windows: "10.0.22631" }
+    # rules:
+    # - name: updates
+    #   require: int(facts.PendingSecurityUpdates) < 5      # docs/policies.md
+    #   grace: 72h
+    #   help: Install the updates that wait.
 `
