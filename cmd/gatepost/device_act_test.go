@@ -13,8 +13,8 @@ import (
 )
 
 // TestReleaseKeepsSuspicion: the end of a quarantine settles no suspicion, however
-// often it is asked for; only a word on the key does, or a release of a device
-// that never was in quarantine.
+// often it is asked for, and whether or not there was a quarantine; only --suspicion
+// or a word on the key does.
 func TestReleaseKeepsSuspicion(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "gp")
@@ -47,7 +47,7 @@ func TestReleaseKeepsSuspicion(t *testing.T) {
 	if err := kv.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const still = "both is still suspected to be two: two systems are up; \"gatepost device release both --keep old\" (or new) settles that\n"
+	const still = "both is still suspected to be two: two systems are up; \"gatepost device release both --suspicion\" settles that\n"
 	for _, step := range []struct{ args, want string }{
 		{"quarantine both --reason alert --by soc", still},
 		{"release both", "both is not in quarantine any more\n" + still},
@@ -55,7 +55,8 @@ func TestReleaseKeepsSuspicion(t *testing.T) {
 		{"quarantine both --reason again --by soc", still},
 		{"release both --keep old", "both is not suspected any more\nboth is still in quarantine since "},
 		{"release both", "both is not in quarantine any more\n"},
-		{"release suspected", "suspected is not suspected any more\n"},
+		{"release suspected", "suspected is in no quarantine; nothing changed\nsuspected is still suspected"},
+		{"release suspected --suspicion", "suspected is not suspected any more\n"},
 		{"release suspected", "suspected is in no quarantine; nothing changed\n"},
 	} {
 		if out := gatepost(append([]string{"device"}, strings.Fields(step.args)...)...); !strings.Contains(out, step.want) {
