@@ -192,6 +192,10 @@ func (c *Config) validatePolicies(f *findings) {
 		if p.ManagedMaxAge <= 0 && !f.faulty(path+".managed_max_age") {
 			f.add(path+".managed_max_age", "would believe nothing", "write a time above 0, such as 168h")
 		}
+		believesNothing(f, path+".max_age", p.MaxAge)
+		for i, r := range p.Rules {
+			believesNothing(f, fmt.Sprintf("%s.rules[%d].max_age", path, i), r.MaxAge)
+		}
 		for i, fact := range p.Emit {
 			validateEmit(f, fmt.Sprintf("%s.emit[%d]", path, i), fact, p.Emit[:i])
 		}
@@ -210,6 +214,15 @@ func (c *Config) validatePolicies(f *findings) {
 		}
 		f.addText(path, fault.Line, fault.Column, fault.Text)
 	})
+}
+
+// believesNothing finds the fault of a max_age that is written as 0, which is not
+// its default. One that is misspelt counts as written, and is a fault already.
+func believesNothing(f *findings, path string, maxAge time.Duration) {
+	beside := func(fault Fault) bool { return parent(fault.Path) == parent(path) }
+	if maxAge == 0 && f.written(path) && !slices.ContainsFunc(f.faults, beside) {
+		f.add(path, "would believe nothing", "write a time above 0, such as 24h")
+	}
 }
 
 func validateEmit(f *findings, path, fact string, before []string) {
