@@ -31,6 +31,12 @@ func (a *Agents) ServeWait(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.ContentLength != 0 {
+		// What is left of a body is read when this is answered, and below nothing
+		// would end that.
+		w.Header().Set("Connection", "close")
+		return &web.Error{Status: http.StatusBadRequest, Reason: "body", Public: "This request has no body."}
+	}
 	// The server reads on to see whether the client goes away, which a limit on
 	// reading would end too early.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -156,3 +156,20 @@ func TestRecheckRefused(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// TestWaitHasNoBody: a body that need never come is refused at once, in whatever way
+// it is announced, and its connection is not kept.
+func TestWaitHasNoBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("5CD1234ABC").mustEnrol(w.token(devices.NewToken{Managed: true}))
+	for _, length := range []int64{100, -1} {
+		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), presentedKey{}, m.chain), http.MethodGet, agentapi.WaitPath, strings.NewReader("x"))
+		r.ContentLength = length
+		rec := httptest.NewRecorder()
+		w.mux.ServeHTTP(rec, r)
+		if rec.Code != http.StatusBadRequest || rec.Header().Get("Connection") != "close" {
+			t.Errorf("length %d: %d, %v", length, rec.Code, rec.Header())
+		}
+	}
+}

@@ -24,7 +24,7 @@ type deviceCommand struct {
 }
 
 type deviceList struct {
-	Owner   string `placeholder:"NAME" help:"Only this owner's devices, in whatever case the name is written."`
+	Owner   string `placeholder:"NAME" help:"Only this owner's devices, in whatever case its letters A to Z are written."`
 	Managed string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are managed, or that are not, by the default policy."`
 	Limit   int    `default:"1000" help:"Stop after so many; 0: all."`
 }

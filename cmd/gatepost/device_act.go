@@ -17,7 +17,7 @@ import (
 // deviceTarget is one device, or all of an owner.
 type deviceTarget struct {
 	ID    string `arg:"" optional:"" help:"The device's ID."`
-	Owner string `placeholder:"USER" help:"Instead of one device: all devices of this user, in whatever case the name is written."`
+	Owner string `placeholder:"USER" help:"Instead of one device: all devices of this user, in whatever case its letters A to Z are written."`
 }
 
 // Validate wants one of both.
