@@ -185,3 +185,32 @@ func TestQuarantineIsRefused(t *testing.T) {
 		t.Errorf("after its end: %+v", in)
 	}
 }
+
+// TestQuarantineOfUnmanagedIsRefused: no reason for which a device in quarantine is
+// not managed gets it asserted, and the decision tells of the quarantine.
+func TestQuarantineOfUnmanagedIsRefused(t *testing.T) {
+	t.Parallel()
+	w, client := newOIDCWorld(t, func(w *world) { w.party.AssertUnmanaged, w.party.BindOwner = true, posture.BindEnforce })
+	refused := func(what, subject string, reason posture.Reason) {
+		t.Helper()
+		in := w.signIn(client, conform.RequestOptions{Subject: subject})
+		if d := w.lastDecision(); in.OK() || d.Outcome != posture.Refused || d.Reason != reason || d.Quarantine == nil {
+			t.Errorf("%s: %+v, decision %+v", what, in, d)
+		}
+		got := w.authorize(client, ask("login_hint", subject))
+		if d := w.lastDecision(); got.fields.Has("code") || d.Outcome != posture.Refused || d.Quarantine == nil {
+			t.Errorf("%s by OpenID Connect: %v, decision %+v", what, got.fields, d)
+		}
+	}
+	if in := w.signIn(client, conform.RequestOptions{Subject: "al@example.com"}); !in.OK() || in.Managed {
+		t.Fatalf("without quarantine: %+v", in)
+	}
+	must(w.records.UpdateDevice(t.Context(), "mac-1", func(d *posture.Device, _ bool) error {
+		d.Quarantine = &posture.Quarantine{At: w.now(), By: "soc", Why: "alert 7"}
+		return nil
+	}))(t)
+	refused("its owner", "owner@example.com", posture.Quarantined)
+	refused("somebody else", "al@example.com", posture.OwnerMismatch)
+	w.party.Policy = &posture.Policy{Name: "default", ManagedMaxAge: time.Nanosecond}
+	refused("stale", "owner@example.com", posture.Stale)
+}

@@ -158,7 +158,7 @@ const (
 // user; empty: it gets it.
 func (s *signIn) refusal() string {
 	switch v := &s.verdict; {
-	case !v.Managed && (s.factor || !s.rp.AssertUnmanaged):
+	case !v.Managed && (s.factor || !s.rp.AssertUnmanaged || v.Quarantine != nil):
 		return deviceNotManaged
 	case v.Managed && !v.Compliant && (s.factor || s.rp.RefuseNoncompliant || v.Quarantine != nil):
 		return deviceNotCompliant

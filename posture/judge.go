@@ -41,21 +41,15 @@ type Verdict struct {
 // policy without rules, fresh and unanimous trusted sources say so.
 func Judge(in *Input, p *Policy) Verdict {
 	d, now := in.Device, in.Now
-	if d.Retired() {
-		return Verdict{Reason: RevokedCertificate}
-	}
-	if d.Suspected != nil {
-		return Verdict{Reason: CloneSuspected}
+	v := Verdict{}
+	if d.Quarantine.Holds(now) {
+		v.Quarantine = d.Quarantine // also of a device that is not managed: it must not be asserted
 	}
 	maxAge := p.MaxAge()
-	switch d.say(FactManaged, maxAge, now) {
-	case saysTrue:
-	case saysStale:
-		return Verdict{Reason: Stale}
-	default:
-		return Verdict{Reason: NotManaged}
+	if v.Reason = d.unmanaged(maxAge, now); v.Reason != "" {
+		return v
 	}
-	v := Verdict{Managed: true}
+	v.Managed = true
 	if len(p.Rules) == 0 {
 		v.Compliant = d.say(FactCompliant, maxAge, now) == saysTrue
 	} else {
@@ -64,10 +58,27 @@ func Judge(in *Input, p *Policy) Verdict {
 	if !v.Compliant {
 		v.Reason = NotCompliant
 	}
-	if d.Quarantine.Holds(now) {
-		v.Compliant, v.Reason, v.Quarantine = false, Quarantined, d.Quarantine
+	if v.Quarantine != nil {
+		v.Compliant, v.Reason = false, Quarantined
 	}
 	return v
+}
+
+// unmanaged is why the device is not managed, or "".
+func (d *Device) unmanaged(maxAge time.Duration, now time.Time) Reason {
+	if d.Retired() {
+		return RevokedCertificate
+	}
+	if d.Suspected != nil {
+		return CloneSuspected
+	}
+	switch d.say(FactManaged, maxAge, now) {
+	case saysTrue:
+		return ""
+	case saysStale:
+		return Stale
+	}
+	return NotManaged
 }
 
 // judgeRules tells whether no rule of the policy blocks.

@@ -44,7 +44,7 @@ func BindOwner(v Verdict, d *Device, subject string, binding OwnerBinding) Verdi
 		v.Warnings = append(slices.Clip(v.Warnings), OwnerMismatch)
 		return v
 	}
-	return Verdict{Reason: OwnerMismatch}
+	return Verdict{Reason: OwnerMismatch, Quarantine: v.Quarantine}
 }
 
 // FoldUser is the name under which a user is the same whatever the case it was

@@ -112,9 +112,9 @@ func (d *Device) failingSince(policy, rule string) (since time.Time, ok bool) {
 
 // NoteFailures writes into the device which rules with a grace period it fails by
 // the verdict of the policy, so that the next verdict knows since when. It tells
-// whether that is news. A verdict that came to no rule says nothing.
+// whether that is news. The verdict on a device that is not managed says nothing.
 func (d *Device) NoteFailures(policy *Policy, v *Verdict, now time.Time) (news bool) {
-	if !v.Judged {
+	if !v.Managed {
 		return false
 	}
 	before := len(d.Failing)

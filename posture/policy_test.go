@@ -62,6 +62,13 @@ func TestSeverityAndGrace(t *testing.T) {
 		t.Errorf("fails anew: %+v", v)
 	}
 
+	// A policy that lost its rules, and gets them back, begins anew too.
+	d.NoteFailures(p, &v, in.Now)
+	if v = posture.Judge(in, &posture.Policy{Name: "p"}); !d.NoteFailures(&posture.Policy{Name: "p"}, &v, in.Now) || len(d.Failing) != 0 {
+		t.Errorf("without rules: %+v", d.Failing)
+	}
+	v = posture.Judge(in, p)
+
 	// A device that is not managed was not asked by any rule.
 	d.NoteFailures(p, &v, in.Now)
 	d.RetiredAt = in.Now

@@ -75,9 +75,8 @@ func (d *decoder) prose(path string, n *yaml.Node, to reflect.Value) {
 		d.add(path, "is empty", "write a value, or delete the key for its default")
 		return
 	}
-	d.texts[path] = n.Line
-	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		d.texts[path]++
+	if n.Style&yaml.LiteralStyle != 0 { // the lines of any other are not those of the file
+		d.texts[path] = n.Line + 1
 	}
 	to.SetString(n.Value)
 }

@@ -51,7 +51,7 @@ func Refused(faults []Fault) bool {
 type findings struct {
 	file   string
 	lines  map[string]int // by path
-	texts  map[string]int // on which line the text at a path begins
+	texts  map[string]int // on which line the text at a path begins, if its lines are the file's
 	last   int            // the last line of the file; 0: not known
 	faults []Fault
 	refuse map[string]bool // paths with a fault that is no warning
@@ -69,12 +69,19 @@ func (f *findings) add(path, problem, instead string) {
 // addText notes a fault at a line and column of the text at path, from 1; of the
 // text as a whole for line 0.
 func (f *findings) addText(path string, line, column int, problem string) {
-	begins, ok := f.texts[path]
-	if line == 0 || !ok {
+	if line == 0 {
 		f.add(path, problem, "")
 		return
 	}
-	f.addAt(begins+line-1, path, fmt.Sprintf("column %d: %s", column, problem), "")
+	problem = fmt.Sprintf("column %d: %s", max(1, column), problem)
+	if begins, ok := f.texts[path]; ok {
+		f.addAt(begins+line-1, path, problem, "")
+		return
+	}
+	if line > 1 {
+		problem = fmt.Sprintf("line %d of it, %s", line, problem)
+	}
+	f.add(path, problem, "")
 }
 
 // addAt notes a fault on a line that is not that of path. The same one again is

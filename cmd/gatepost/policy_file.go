@@ -27,17 +27,17 @@ func LoadPolicies(path string) (*Config, []Fault) {
 		f.addAt(0, "", err.Error(), "")
 		return nil, f.faults
 	}
-	return parsePolicies(f, data)
+	return parsePolicies(f, data, os.LookupEnv)
 }
 
-func parsePolicies(f *findings, data []byte) (*Config, []Fault) {
+func parsePolicies(f *findings, data []byte, getenv func(string) (string, bool)) (*Config, []Fault) {
 	f.last = 1 + bytes.Count(data, []byte("\n"))
 	root := parseYAML(f, data)
 	if root == nil {
 		return nil, f.sorted()
 	}
 	c := &Config{file: f.file, lines: f.lines}
-	d := &decoder{findings: f, getenv: os.LookupEnv}
+	d := &decoder{findings: f, getenv: getenv}
 	d.value("", root, reflect.ValueOf(c).Elem())
 	f.faults = slices.DeleteFunc(f.faults, func(fault Fault) bool { return !ofPolicies(fault.Path) })
 	if len(c.Policies) == 0 && !f.faulty("policies") {
@@ -53,6 +53,9 @@ func parsePolicies(f *findings, data []byte) (*Config, []Fault) {
 
 // ofPolicies tells whether a fault is one of the policies, or of the file as such.
 func ofPolicies(path string) bool {
+	if path == "" {
+		return true
+	}
 	for ; path != ""; path = parent(path) {
 		if path == "policies" {
 			return true
@@ -87,9 +90,10 @@ func (p policySource) Of(ctx context.Context, relyingParty string, app posture.A
 	return party.PolicyFor(app), nil
 }
 
-// Parse implements admin.PolicySource.
+// Parse implements admin.PolicySource. Nothing of this process's environment goes
+// into what others send.
 func (policySource) Parse(text []byte) (map[string]*posture.Policy, error) {
-	c, faults := parsePolicies(newFindings("policies"), text)
+	c, faults := parsePolicies(newFindings("policies"), text, func(string) (string, bool) { return "", false })
 	if c == nil {
 		err := admin.ErrBadPolicies
 		for _, f := range faults {
@@ -100,6 +104,9 @@ func (policySource) Parse(text []byte) (map[string]*posture.Policy, error) {
 	policies, err := newPolicies(c)
 	if err != nil {
 		return nil, errors.Join(admin.ErrBadPolicies, err)
+	}
+	if !c.written("policies." + defaultPolicy) {
+		delete(policies, defaultPolicy)
 	}
 	return policies, nil
 }

@@ -211,7 +211,20 @@ func (v *view) ConvertToType(t ref.Type) ref.Val {
 }
 
 // Equal implements ref.Val.
-func (v *view) Equal(other ref.Val) ref.Val { return types.Bool(other == ref.Val(v)) }
+func (v *view) Equal(other ref.Val) ref.Val {
+	m, ok := other.(traits.Mapper)
+	names := v.names()
+	if !ok || m.Size() != types.Int(len(names)) {
+		return types.False
+	}
+	for _, name := range names {
+		said, _ := v.Find(name)
+		if theirs, found := m.Find(name); !found || said.Equal(theirs) != types.True {
+			return types.False
+		}
+	}
+	return types.True
+}
 
 // Type implements ref.Val.
 func (v *view) Type() ref.Type { return types.MapType }
