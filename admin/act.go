@@ -97,8 +97,8 @@ func (c *Client) Lift(ctx context.Context, t devices.Target) ([]devices.Outcome,
 	return c.act(ctx, "lift", action{Target: t})
 }
 
-// RetireAll takes devices out of service for good.
-func (c *Client) RetireAll(ctx context.Context, t devices.Target, reason string) ([]devices.Outcome, error) {
+// Retire takes devices out of service for good.
+func (c *Client) Retire(ctx context.Context, t devices.Target, reason string) ([]devices.Outcome, error) {
 	return c.act(ctx, "retire", action{Target: t, Why: reason})
 }
 

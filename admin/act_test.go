@@ -44,7 +44,7 @@ func TestActions(t *testing.T) {
 	if done, err = client.Recheck(ctx, ann); err != nil || len(done) != 2 || done[0].Skipped == "" || done[0].Changed {
 		t.Errorf("%+v, %v", done, err)
 	}
-	if done, err = client.RetireAll(ctx, ann, "left"); err != nil || len(done) != 2 || !done[0].Changed {
+	if done, err = client.Retire(ctx, ann, "left"); err != nil || len(done) != 2 || !done[0].Changed {
 		t.Errorf("%+v, %v", done, err)
 	}
 	if d, err := records.Device(ctx, "win-2"); err != nil || !d.Retired() {

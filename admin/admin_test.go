@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
+	"gatepost.dev/devices"
 	"gatepost.dev/posture"
 )
 
@@ -127,14 +128,15 @@ func TestRetire(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.addDevices(1)
-	d, err := w.Retire(t.Context(), "d00000", "lost in a taxi")
-	if err != nil || !d.RetiredAt.Equal(now) || w.devices["d00000"].RetireReason != "lost in a taxi" {
-		t.Errorf("%+v, %v", d, err)
+	mine := devices.Target{Device: "d00000"}
+	done, err := w.Retire(t.Context(), mine, "lost in a taxi")
+	if err != nil || len(done) != 1 || !done[0].RetiredAt.Equal(now) || w.devices["d00000"].RetireReason != "lost in a taxi" {
+		t.Errorf("%+v, %v", done, err)
 	}
-	_, err = w.Retire(t.Context(), "d9", "")
+	_, err = w.Retire(t.Context(), devices.Target{Device: "d9"}, "")
 	wantProblem(t, err, http.StatusNotFound, "no such device")
 	w.addDevices(1)
-	_, err = w.Retire(t.Context(), "d00000", "two\nlines")
+	_, err = w.Retire(t.Context(), mine, "two\nlines")
 	wantProblem(t, err, http.StatusUnprocessableEntity, "U+000A")
 	if d := w.devices["d00000"]; d.Retired() {
 		t.Error("retired all the same")
@@ -178,7 +180,7 @@ func TestIssueCertificate(t *testing.T) {
 		_, err = w.IssueCertificate(t.Context(), "d00000", newCSR(t), lifetime)
 		wantProblem(t, err, http.StatusUnprocessableEntity, "bad lifetime")
 	}
-	if _, err := w.Retire(t.Context(), "d00000", ""); err != nil {
+	if _, err := w.Retire(t.Context(), devices.Target{Device: "d00000"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.IssueCertificate(t.Context(), "d00000", newCSR(t), 0)
@@ -297,7 +299,7 @@ func TestStorageFailure(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"devices":   func() error { _, err := w.Client.Devices(ctx, DeviceQuery{}); return err },
 		"device":    func() error { _, err := w.Client.Device(ctx, "d00000"); return err },
-		"retire":    func() error { _, err := w.Retire(ctx, "d00000", ""); return err },
+		"retire":    func() error { _, err := w.Retire(ctx, devices.Target{Device: "d00000"}, ""); return err },
 		"issue":     func() error { _, err := w.IssueCertificate(ctx, "d00000", newCSR(t), 0); return err },
 		"parties":   func() error { _, err := w.Client.RelyingParties(ctx); return err },
 		"decisions": func() error { _, err := w.Client.Decisions(ctx, DecisionQuery{}); return err },
@@ -346,13 +348,13 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "devices/import?format=xml", "", "id\na\n", 400},
 		{"POST", "devices/import?format=csv&source=a/b", "", "id\na\n", 400},
 		{"POST", "devices/import?format=csv&replace=1", "", "id\na\n", 400},
-		{"POST", "devices/d00000/retire", "text/plain", `{}`, 415},
-		{"POST", "devices/d00000/retire", json_, ``, 400},
-		{"POST", "devices/d00000/retire", json_, `{"Reason":"x"}`, 400},
-		{"POST", "devices/d00000/retire", json_, `{"reason":"x","reason":"y"}`, 400},
-		{"POST", "devices/d00000/retire", json_, `{"reason":"x"}{}`, 400},
-		{"POST", "devices/d00000/retire", json_, `{"reason":1}`, 400},
-		{"POST", "devices/d00000/retire", json_, `{"reason":"` + strings.Repeat("x", 70_000) + `"}`, 413},
+		{"POST", "actions/retire", "text/plain", `{}`, 415},
+		{"POST", "actions/retire", json_, ``, 400},
+		{"POST", "actions/retire", json_, `{"Device":"d00000"}`, 400},
+		{"POST", "actions/retire", json_, `{"device":"d00000","device":"d00000"}`, 400},
+		{"POST", "actions/retire", json_, `{"device":"d00000"}{}`, 400},
+		{"POST", "actions/retire", json_, `{"device":"d00000","why":1}`, 400},
+		{"POST", "actions/retire", json_, `{"why":"` + strings.Repeat("x", 70_000) + `"}`, 413},
 		{"POST", "devices/d00000/certificates", json_, `{"lifetime":"90d"}`, 422},
 		{"POST", "devices/d00000/certificates", json_, `{"csr":7}`, 400},
 		{"POST", "relying-parties", json_, `{"name":"a","origin":"file"}`, 400},

@@ -56,12 +56,6 @@ func (c *Client) Device(ctx context.Context, id string) (d Device, err error) {
 	return d, err
 }
 
-// Retire takes the device out of service for good.
-func (c *Client) Retire(ctx context.Context, id, reason string) (d posture.Device, err error) {
-	err = c.call(ctx, http.MethodPost, "devices/"+url.PathEscape(id)+"/retire", retirement{reason}, &d)
-	return d, err
-}
-
 // IssueCertificate has a certificate made for the key of the request (PKCS #10,
 // PEM). Lifetime 0 is what the server is configured for.
 func (c *Client) IssueCertificate(ctx context.Context, id string, csr []byte, lifetime time.Duration) (cert IssuedCertificate, err error) {

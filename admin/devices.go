@@ -116,50 +116,26 @@ func (h *Devices) show(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, device)
 }
 
-// Retirer is devices.Retirer.
-type Retirer interface {
-	Retire(ctx context.Context, id, reason string) (posture.Device, error)
-}
-
 // Issuer is devices.Issuer.
 type Issuer interface {
 	Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error)
 }
 
-// Lifecycle takes devices out of service and gives them certificates:
+// Issuing gives devices certificates:
 //
-//	POST devices/{id}/retire        {"reason"}
 //	POST devices/{id}/certificates  {"csr", "lifetime"}
-type Lifecycle struct {
-	Retirer   Retirer
+type Issuing struct {
 	Issuer    Issuer
 	Authority *x509.Certificate // handed out beside what it issued
 	Options   *web.Options
 }
 
 // Mount adds the routes to mux.
-func (h *Lifecycle) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodPost, "devices/{id}/retire", h.retire)
+func (h *Issuing) Mount(mux *http.ServeMux) {
 	route(mux, h.Options, http.MethodPost, "devices/{id}/certificates", h.issue)
 }
 
-func (h *Lifecycle) retire(w http.ResponseWriter, r *http.Request) error {
-	var request retirement
-	if err := web.ReadJSON(r, &request); err != nil {
-		return err
-	}
-	id, err := deviceID(r)
-	if err != nil {
-		return fail(err)
-	}
-	d, err := h.Retirer.Retire(r.Context(), id, request.Reason)
-	if err != nil {
-		return fail(err)
-	}
-	return web.WriteJSON(w, http.StatusOK, d)
-}
-
-func (h *Lifecycle) issue(w http.ResponseWriter, r *http.Request) error {
+func (h *Issuing) issue(w http.ResponseWriter, r *http.Request) error {
 	var request certificateRequest
 	if err := web.ReadJSON(r, &request); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -116,6 +117,16 @@ func (m *memory) RetireDevice(_ context.Context, id, reason string, at time.Time
 		m.devices[id] = d
 	}
 	return d, m.err
+}
+
+func (m *memory) UpdateDevice(_ context.Context, id string, change func(d *posture.Device, exists bool) error) (posture.Device, error) {
+	defer m.lock()()
+	d, exists := m.devices[id]
+	if err := errors.Join(m.err, change(&d, exists)); err != nil {
+		return posture.Device{}, err
+	}
+	m.devices[id] = d
+	return d, nil
 }
 
 func (m *memory) decide(d posture.Decision) {
@@ -252,7 +263,8 @@ func newWorld(t *testing.T) *world {
 		&Devices{Inventory: w.memory, Judge: func(d *posture.Device) posture.Verdict {
 			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}, Options: options},
-		&Lifecycle{Retirer: &devices.Retirer{Records: w.memory, Now: clock},
+		&Actions{Actor: &devices.Actor{Records: w.memory, Now: clock}, Options: options},
+		&Issuing{
 			Issuer:    &devices.Issuer{Authority: w.authority, Records: w.memory, Now: clock},
 			Authority: w.authority.Certificate, Options: options},
 		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}, Options: options},

@@ -60,7 +60,7 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 		&Devices{Inventory: records, Options: options, Judge: func(d *posture.Device) posture.Verdict {
 			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}},
-		&Lifecycle{Retirer: &devices.Retirer{Records: records, Now: clock}, Authority: authority.Certificate, Options: options,
+		&Issuing{Authority: authority.Certificate, Options: options,
 			Issuer: &devices.Issuer{Authority: authority, Records: records, Now: clock}},
 		&Import{Importer: &devices.Importer{Begin: begin, Now: later}, Options: options},
 		&Decisions{Log: records, Interval: time.Millisecond, Options: options},
@@ -143,7 +143,7 @@ func TestLifecycleInStore(t *testing.T) {
 	}
 	_, err = client.IssueCertificate(t.Context(), "laptop", csr, 0)
 	wantProblem(t, err, http.StatusConflict, "already in use")
-	if _, err := client.Retire(t.Context(), "laptop", "stolen"); err != nil {
+	if _, err := client.Retire(t.Context(), devices.Target{Device: "laptop"}, "stolen"); err != nil {
 		t.Fatal(err)
 	}
 	d, err := client.Device(t.Context(), "laptop")

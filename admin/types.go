@@ -55,10 +55,6 @@ type importLine struct {
 	Problem *Problem        `json:"problem,omitempty"`
 }
 
-type retirement struct {
-	Reason string `json:"reason"`
-}
-
 type certificateRequest struct {
 	CSR      string `json:"csr"`                // PKCS #10 in PEM; only its key is taken
 	Lifetime string `json:"lifetime,omitempty"` // such as "720h"; empty: as configured

@@ -16,6 +16,7 @@ var (
 	ErrNoOwner   = errors.New("no device of this owner")
 	ErrBadOrder  = errors.New("bad quarantine")
 	ErrNoAgent   = errors.New("no agent of the device ever enrolled")
+	ErrBadReason = errors.New("bad reason") // that cannot be recorded
 )
 
 // Target is what to act on: one device, or all that one user owns, in whatever
@@ -42,7 +43,9 @@ type ActorRecords interface {
 	UpdateDevice(ctx context.Context, id string, change func(d *posture.Device, exists bool) error) (posture.Device, error)
 	// Devices gives up to limit devices by ID from the one after after on.
 	Devices(ctx context.Context, after string, limit int) ([]posture.Device, error)
-	RetireRecords
+	// RetireDevice marks a device as retired and revokes its certificates, durably:
+	// posture.ErrNoDevice. Retiring again changes nothing.
+	RetireDevice(ctx context.Context, id, reason string, at time.Time) (posture.Device, error)
 }
 
 // Actor does what an administrator decides about devices. Each act may be
@@ -145,7 +148,8 @@ func why(err error) string {
 	return ErrNoAgent.Error()
 }
 
-// Retire takes devices out of service for good.
+// Retire takes devices out of service for good and revokes their certificates: once
+// it returns, no sign-in from them succeeds. The reason may be empty.
 func (a *Actor) Retire(ctx context.Context, t Target, reason string) ([]Outcome, error) {
 	if problem := agentapi.CheckText(reason); problem != "" {
 		return nil, fmt.Errorf("%w: %s", ErrBadReason, problem)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,7 +111,7 @@ func TestActByOwner(t *testing.T) {
 		w.add(d)
 	}
 	ann := devices.Target{Owner: "aNN@example.com"}
-	if _, err := w.retirer.Retire(ctx, "d-0601", ""); err != nil {
+	if _, err := w.actor.Retire(ctx, devices.Target{Device: "d-0601"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	for i, changed := range []bool{true, false} {
@@ -144,7 +145,7 @@ func TestActRefused(t *testing.T) {
 	ctx := context.Background()
 	w.add(imported("mac-1", "C02TEST1", "Apple"))
 	w.add(imported("old-3", "", "Dell"))
-	if _, err := w.retirer.Retire(ctx, "old-3", ""); err != nil {
+	if _, err := w.actor.Retire(ctx, devices.Target{Device: "old-3"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	mac, good := devices.Target{Device: "mac-1"}, devices.Order{By: "soc", Why: "alert"}
@@ -172,7 +173,12 @@ func TestActRefused(t *testing.T) {
 	if w.device("mac-1").Quarantine != nil {
 		t.Error("a refused order has an effect")
 	}
-	if _, err := w.actor.Retire(ctx, mac, "a\nb"); !errors.Is(err, devices.ErrBadReason) {
-		t.Errorf("retired for a bad reason: %v", err)
+	for _, reason := range []string{"a\nb", strings.Repeat("x", 257), "\xff"} {
+		if _, err := w.actor.Retire(ctx, mac, reason); !errors.Is(err, devices.ErrBadReason) {
+			t.Errorf("retired for the reason %q: %v", reason, err)
+		}
+	}
+	if d := w.device("mac-1"); d.Retired() {
+		t.Error("retired for a reason that was refused")
 	}
 }

@@ -81,7 +81,7 @@ func TestEnrollRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.add(imported("lost", "S-LOST", "Dell"))
-	if _, err := w.retirer.Retire(t.Context(), "lost", "stolen"); err != nil {
+	if _, err := w.actor.Retire(t.Context(), devices.Target{Device: "lost"}, "stolen"); err != nil {
 		t.Fatal(err)
 	}
 	w.add(imported("mac", "S-MAC", "Apple"))
@@ -312,7 +312,7 @@ func TestRenew(t *testing.T) {
 	m.want("report with the old one, expired", m.said(3), http.StatusUnauthorized, agentapi.CodeCertificate)
 	m.chain = []*x509.Certificate{leaf}
 	m.want("report with the new one", m.said(3), http.StatusAccepted, "")
-	if _, err := w.retirer.Retire(t.Context(), m.answer.DeviceID, ""); err != nil {
+	if _, err := w.actor.Retire(t.Context(), devices.Target{Device: m.answer.DeviceID}, ""); err != nil {
 		t.Fatal(err)
 	}
 	m.want("report of a retired device", m.said(4), http.StatusUnauthorized, agentapi.CodeCertificate)

@@ -16,7 +16,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
-	"strings"
 	"testing"
 	"time"
 
@@ -181,36 +180,5 @@ func TestKeyOfRequest(t *testing.T) {
 		if key, err := KeyOfRequest(csr); key != nil || !errors.Is(err, ErrBadRequest) {
 			t.Errorf("%s: %v, %v", name, key, err)
 		}
-	}
-}
-
-type retirements map[string]string
-
-func (r retirements) RetireDevice(_ context.Context, id, reason string, at time.Time) (posture.Device, error) {
-	if id == "unknown" {
-		return posture.Device{}, posture.ErrNoDevice
-	}
-	r[id] = reason
-	return posture.Device{ID: id, RetiredAt: at, RetireReason: reason}, nil
-}
-
-func TestRetire(t *testing.T) {
-	t.Parallel()
-	records := retirements{}
-	retirer := Retirer{Records: records, Now: func() time.Time { return now }}
-	d, err := retirer.Retire(t.Context(), "d1", "lost in a taxi")
-	if err != nil || !d.RetiredAt.Equal(now) || records["d1"] != "lost in a taxi" {
-		t.Fatal(d, err)
-	}
-	if _, err := retirer.Retire(t.Context(), "unknown", ""); !errors.Is(err, posture.ErrNoDevice) {
-		t.Error(err)
-	}
-	for _, reason := range []string{"a\nb", strings.Repeat("x", 257), "\xff"} {
-		if _, err := retirer.Retire(t.Context(), "d2", reason); !errors.Is(err, ErrBadReason) {
-			t.Errorf("%q: %v", reason, err)
-		}
-	}
-	if _, ok := records["d2"]; ok {
-		t.Error("retired for a reason that was refused")
 	}
 }

@@ -133,7 +133,7 @@ func TestWaitEnds(t *testing.T) {
 	if status != http.StatusTooManyRequests {
 		t.Errorf("too often: %d", status)
 	}
-	if _, err := w.retirer.Retire(t.Context(), m.answer.DeviceID, ""); err != nil {
+	if _, err := w.actor.Retire(t.Context(), devices.Target{Device: m.answer.DeviceID}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if status := soon(t, m.wait(t.Context())); status != http.StatusUnauthorized {

@@ -35,7 +35,6 @@ type world struct {
 	records *store.Records
 	tokens  *devices.Tokens
 	decider *devices.Decider
-	retirer *devices.Retirer
 	actor   *devices.Actor
 	waits   *devices.Waits
 	mux     *http.ServeMux
@@ -81,7 +80,6 @@ func newWorld(t *testing.T) *world {
 	}
 	w.tokens = &devices.Tokens{Records: w.records, Now: w.now}
 	w.decider = &devices.Decider{Records: w.records, Now: w.now}
-	w.retirer = &devices.Retirer{Records: w.records, Now: w.now}
 	w.actor = &devices.Actor{Records: w.records, Notifier: &devices.Notifier{}, Now: w.now}
 	w.waits = &devices.Waits{Notifier: w.actor.Notifier, Device: w.records.Device}
 	issuer := &devices.Issuer{Authority: authority, Records: w.records, Now: w.now}

@@ -40,8 +40,7 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			Importer: &devices.Importer{Begin: beginImport(records), Now: now},
 			Options:  options,
 		},
-		&admin.Lifecycle{
-			Retirer: &devices.Retirer{Records: records, Now: now},
+		&admin.Issuing{
 			Issuer: &devices.Issuer{
 				Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now,
 			},

@@ -206,25 +206,12 @@ type deviceRetire struct {
 
 // Run retires the devices.
 func (c *deviceRetire) Run(e *env) error {
-	if c.Owner != "" {
-		return c.act(e, "retire", func(client *admin.Client) ([]devices.Outcome, error) {
-			return client.RetireAll(e.ctx, c.target(), c.Reason)
-		}, func(o *devices.Outcome) string {
-			if !o.Changed {
-				return "was retired already"
-			}
-			return "is retired and its certificates are revoked; it is refused from now on"
-		})
-	}
-	return withServer(e, func(client *admin.Client) error {
-		d, err := client.Retire(e.ctx, c.ID, c.Reason)
-		if err != nil {
-			return fmt.Errorf("retire device %q: %w", c.ID, err)
+	return c.act(e, "retire", func(client *admin.Client) ([]devices.Outcome, error) {
+		return client.Retire(e.ctx, c.target(), c.Reason)
+	}, func(o *devices.Outcome) string {
+		if !o.Changed {
+			return "was retired already"
 		}
-		if e.json {
-			return printJSON(e.stdout, d)
-		}
-		fmt.Fprintf(e.stdout, "%s is retired and its certificates are revoked; it is refused from now on\n", d.ID)
-		return nil
+		return "is retired and its certificates are revoked; it is refused from now on"
 	})
 }
