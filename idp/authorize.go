@@ -156,7 +156,7 @@ type authorizing struct {
 func (s *authorizing) answer(w http.ResponseWriter, r *http.Request, asked *waiting) error {
 	ctx, app := r.Context(), appContext(s.request.App)
 	named, refusal := s.named()
-	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, app, named) })
+	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, judging{s.Verifier, s.Inventory, s.Noter}, app, named) })
 	if err != nil {
 		return err
 	}

@@ -53,14 +53,14 @@ type RelyingParty struct {
 
 // Application is an application of the relying party with its own policy.
 type Application struct {
-	posture.AppPolicy
-	Policy *posture.Policy
+	Names  posture.AppPolicy
+	Policy *posture.Policy // that Names names
 }
 
 // PolicyFor is the policy that judges devices for the application.
 func (rp *RelyingParty) PolicyFor(app posture.AppContext) *posture.Policy {
 	for _, a := range rp.Applications {
-		if a.Is(app) {
+		if a.Names.Is(app) {
 			return a.Policy
 		}
 	}

@@ -44,9 +44,9 @@ func TestPolicyOfApplication(t *testing.T) {
 		strict := &posture.Policy{Name: "strict", Rules: []posture.Rule{needs{fact: "DiskEncrypted", value: "true"}}}
 		shadowed := &posture.Policy{Name: "shadowed", Shadow: strict}
 		w.party.Applications = []idp.Application{
-			{AppPolicy: posture.AppPolicy{ID: "0oapayroll"}, Policy: strict},
-			{AppPolicy: posture.AppPolicy{ID: "0oawiki", Name: "Wiki"}, Policy: shadowed},
-			{AppPolicy: posture.AppPolicy{Name: "Wiki"}, Policy: strict},
+			{Names: posture.AppPolicy{ID: "0oapayroll"}, Policy: strict},
+			{Names: posture.AppPolicy{ID: "0oawiki", Name: "Wiki"}, Policy: shadowed},
+			{Names: posture.AppPolicy{Name: "Wiki"}, Policy: strict},
 		}
 	})
 	for _, tt := range []struct {

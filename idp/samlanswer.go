@@ -28,7 +28,9 @@ func (s *answering) judge(ctx context.Context, request *saml.Request) error {
 	if request.Subject != nil {
 		named = request.Subject.Value
 	}
-	return s.settle(ctx, s.Explainer, s.Now, func() error { return s.signIn.judge(ctx, known{s.Verifier, s.Inventory, s.Noter}, request.App, named) })
+	return s.settle(ctx, s.Explainer, s.Now, func() error {
+		return s.signIn.judge(ctx, judging{s.Verifier, s.Inventory, s.Noter}, request.App, named)
+	})
 }
 
 // answer prepares what to say of the verdict.

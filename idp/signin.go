@@ -74,9 +74,9 @@ func (s *signIn) proofOlder(than time.Duration) bool {
 	return len(s.chain) > 0 && !s.connecting && s.now.Sub(s.proven) > than
 }
 
-// known is what judging takes: who proves to be a device, what is known of it,
+// judging is what a verdict takes: who proves to be a device, what is known of it,
 // and where is noted what it fails.
-type known struct {
+type judging struct {
 	verifier  Verifier
 	inventory Inventory
 	noter     Noter
@@ -84,7 +84,7 @@ type known struct {
 
 // judge recognises the device and judges it for the application and for the user
 // whom the request names, else for its owner.
-func (s *signIn) judge(ctx context.Context, k known, app posture.AppContext, named string) error {
+func (s *signIn) judge(ctx context.Context, k judging, app posture.AppContext, named string) error {
 	var err error
 	if s.who, err = recognise(ctx, k.verifier, k.inventory, s.chain, s.now); err != nil {
 		return unavailable(err)

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -197,42 +195,28 @@ func sameButTimes(before, after *posture.Device) bool {
 // unlist makes unmanaged what the source said to be managed in another import
 // than this one, and counts it.
 func (a *applier) unlist(ctx context.Context) (n int, err error) {
-	name, err := json.Marshal(a.record.Source.Name)
-	if err != nil {
-		return 0, err
-	}
-	const page = 256
-	for after := ""; ; {
-		entries, err := a.r.kv.Scan(ctx, devicePrefix, after, page)
-		if err != nil || len(entries) == 0 {
-			return n, err
-		}
+	err = a.r.eachPageOf(ctx, a.record.Source.Name, func(page []revised) error {
 		var gone []Op
-		for _, e := range entries {
-			after = e.Key
-			if !bytes.Contains(e.Value, name) {
-				continue
-			}
-			d, err := decodeDevice(e)
-			if err != nil {
-				return n, err
-			}
+		for i := range page {
+			d := &page[i].Device
 			if !d.Unlist(a.record.Source.Name, a.record.At) {
 				continue
 			}
-			op, err := writeDevice(&d, e.Rev)
+			op, err := writeDevice(d, page[i].rev)
 			if err != nil {
-				return n, err
+				return err
 			}
 			gone = append(gone, op)
 		}
 		for ops := range slices.Chunk(gone, chunkRows) {
 			if err := a.unlistSome(ctx, ops); err != nil {
-				return n, err
+				return err
 			}
 			n += len(ops)
 		}
-	}
+		return nil
+	})
+	return n, err
 }
 
 // unlistSome commits the updates of devices, or, when one of these devices has

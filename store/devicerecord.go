@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -61,6 +63,44 @@ func (r *deviceRecord) device() posture.Device {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Source.Name, b.Source.Name))
 	})
 	return d
+}
+
+// revised is a device with the revision of its record.
+type revised struct {
+	posture.Device
+	rev uint64
+}
+
+// eachPageOf calls do with the devices of which the source said something, and
+// perhaps others, some at a time by ID. Of others it decodes few: a record without
+// the source's name is passed over.
+func (r *Records) eachPageOf(ctx context.Context, source string, do func(page []revised) error) error {
+	name, err := json.Marshal(source)
+	if err != nil {
+		return err
+	}
+	const atOnce = 256
+	for after := ""; ; {
+		entries, err := r.kv.Scan(ctx, devicePrefix, after, atOnce)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		var page []revised
+		for _, e := range entries {
+			after = e.Key
+			if !bytes.Contains(e.Value, name) {
+				continue
+			}
+			d, err := decodeDevice(e)
+			if err != nil {
+				return err
+			}
+			page = append(page, revised{d, e.Rev})
+		}
+		if err := do(page); err != nil {
+			return err
+		}
+	}
 }
 
 func decodeDevice(e Entry) (posture.Device, error) {

@@ -18,17 +18,12 @@ func (r *Records) Device(ctx context.Context, id string) (posture.Device, error)
 // Devices returns up to limit devices by ID, from the one after after on
 // (empty: the first).
 func (r *Records) Devices(ctx context.Context, after string, limit int) ([]posture.Device, error) {
-	entries, err := r.kv.Scan(ctx, devicePrefix, deviceKey(after), limit)
-	if err != nil {
-		return nil, err
+	records, err := list[deviceRecord](ctx, r.kv, devicePrefix, deviceKey(after), limit)
+	found := make([]posture.Device, len(records))
+	for i := range records {
+		found[i] = records[i].device()
 	}
-	found := make([]posture.Device, len(entries))
-	for i, e := range entries {
-		if found[i], err = decodeDevice(e); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return found, err
 }
 
 // UpdateDevice lets change change the device, or make it: exists tells whether

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 
 	"gatepost.dev/posture"
 )
@@ -32,34 +30,17 @@ func (im *Import) Losses(ctx context.Context) (lost, managed int, err error) {
 	return lost, managed, err
 }
 
-// lossPage is how many devices are read at once to count them.
-const lossPage = 256
-
 // managed counts the devices that the source calls managed.
 func (im *Import) managed(ctx context.Context) (n int, err error) {
-	name, err := json.Marshal(im.record.Source.Name)
-	if err != nil {
-		return 0, err
-	}
-	for after := ""; ; {
-		entries, err := im.r.kv.Scan(ctx, devicePrefix, after, lossPage)
-		if err != nil || len(entries) == 0 {
-			return n, err
-		}
-		for _, e := range entries {
-			after = e.Key
-			if !bytes.Contains(e.Value, name) {
-				continue
-			}
-			d, err := decodeDevice(e)
-			if err != nil {
-				return n, err
-			}
-			if im.callsManaged(&d) {
+	err = im.r.eachPageOf(ctx, im.record.Source.Name, func(page []revised) error {
+		for i := range page {
+			if im.callsManaged(&page[i].Device) {
 				n++
 			}
 		}
-	}
+		return nil
+	})
+	return n, err
 }
 
 // callsManaged tells whether the source said so of a device in service.

@@ -88,7 +88,7 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 		if policy == nil {
 			return nil, fmt.Errorf("policy %q: %w", a.Policy, errNoPolicy)
 		}
-		party.Applications = append(party.Applications, idp.Application{AppPolicy: a, Policy: policy})
+		party.Applications = append(party.Applications, idp.Application{Names: a, Policy: policy})
 	}
 	var err error
 	if r.OIDC != nil {
