@@ -154,7 +154,7 @@ var dependencies = map[string]dependency{
 	"github.com/yusufpapurcu/wmi":         {why: "WMI is COM; nobody should call that by hand", by: []string{"agent/collect"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},
 	"github.com/gofrs/flock":              {why: "one process of an agent at a time, on every system", by: []string{"agent"}},
-	"golang.org/x/time":                   {why: "the token bucket of one device", by: []string{"devices"}},
+	"golang.org/x/time":                   {why: "the token bucket of one caller", by: []string{"internal/web"}},
 	"golang.org/x/text":                   {why: "which of a page's languages suits a browser: the rules of language tags are long; nothing else of it", by: []string{"templates"}},
 	"golang.org/x/term":                   {why: "whether a person reads the progress", by: []string{"cmd/gatepost"}},
 	"github.com/rogpeppe/go-internal":     {why: "scripts that run the real binary", tests: true},

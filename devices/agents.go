@@ -33,7 +33,7 @@ type Agents struct {
 	Enroller *Enroller
 	Renewer  *Renewer
 	Reporter *Reporter
-	Limiter  *Limiter
+	Limiter  *web.Rates
 	Waits    *Waits
 
 	Verifier  Verifier
@@ -152,7 +152,7 @@ func (a *Agents) device(r *http.Request) (id string, err error) {
 	default:
 		return "", refuse(http.StatusUnauthorized, agentapi.CodeCertificate, "The client certificate does not count any more.", errors.New(string(why)))
 	}
-	if wait, ok := a.Limiter.Allow(identity.DeviceID, now); !ok {
+	if wait := a.Limiter.Allow(identity.DeviceID, now).Wait; wait > 0 {
 		e := refuse(http.StatusTooManyRequests, agentapi.CodeTooOften, "This device asks too often.", nil)
 		e.RetryAfter = wait
 		return "", e

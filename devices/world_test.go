@@ -87,7 +87,7 @@ func newWorld(t *testing.T) *world {
 		Enroller: &devices.Enroller{Issuer: issuer, Records: w.records, Judge: w.judge},
 		Renewer:  &devices.Renewer{Issuer: issuer, Records: w.records},
 		Reporter: &devices.Reporter{Records: w.records, Now: w.now},
-		Limiter:  devices.NewLimiter(perMinute),
+		Limiter:  web.NewRates(perMinute),
 		Waits:    w.waits,
 		Verifier: verifier, Issued: w.records, Authority: authority.Certificate,
 		Chain: func(r *http.Request) ([]*x509.Certificate, error) {

@@ -19,7 +19,7 @@ import (
 func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) (device, waiting, issuer []endpoint) {
 	g.limiter = former.limiter // as full as it is
 	if perMinute := g.config.Devices.Reports.PerMinute; former.config == nil || former.config.Devices.Reports.PerMinute != perMinute {
-		g.limiter = devices.NewLimiter(perMinute)
+		g.limiter = web.NewRates(perMinute)
 	}
 	now := options.Now
 	policy := g.parties.policies[defaultPolicy]

@@ -12,7 +12,6 @@ import (
 
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
-	"gatepost.dev/devices"
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
@@ -31,7 +30,7 @@ type generation struct {
 	revocation *revocation.Verifier
 	proxy      *certs.Proxy // nil if none is configured
 	parties    *parties
-	limiter    *devices.Limiter // of what agents ask
+	limiter    *web.Rates // of what agents ask
 	sites      []certs.Site
 	issuer     http.Handler // serves the issuer's host
 	device     http.Handler // serves the device host
