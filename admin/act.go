@@ -27,23 +27,30 @@ type Actor interface {
 //	POST actions/retire      {"device" or "owner", "why"}
 //	POST actions/recheck     {"device" or "owner"}
 type Actions struct {
-	Actor   Actor
-	Options *web.Options
+	Actor Actor
 }
 
-// Mount adds the routes to mux.
-func (h *Actions) Mount(mux *http.ServeMux) {
-	for name, act := range map[string]func(context.Context, *action) ([]devices.Outcome, error){
-		"quarantine": h.quarantine,
-		"lift":       func(ctx context.Context, a *action) ([]devices.Outcome, error) { return h.Actor.Lift(ctx, a.Target) },
-		"retire": func(ctx context.Context, a *action) ([]devices.Outcome, error) {
+// Operations are what the API serves by h.
+func (h *Actions) Operations() []Operation {
+	return []Operation{
+		h.operation("quarantine", posture.Helpdesk, "Keep devices out, for a time or until they are released.", h.quarantine),
+		h.operation("lift", posture.Helpdesk, "End the quarantine of devices, and no suspicion.", func(ctx context.Context, a *action) ([]devices.Outcome, error) {
+			return h.Actor.Lift(ctx, a.Target)
+		}),
+		h.operation("retire", posture.Operator, "Take devices out of service for good.", func(ctx context.Context, a *action) ([]devices.Outcome, error) {
 			return h.Actor.Retire(ctx, a.Target, a.Why)
-		},
-		"recheck": func(ctx context.Context, a *action) ([]devices.Outcome, error) {
+		}),
+		h.operation("recheck", posture.Helpdesk, "Have the agents of devices report soon.", func(ctx context.Context, a *action) ([]devices.Outcome, error) {
 			return h.Actor.Recheck(ctx, a.Target)
-		},
-	} {
-		route(mux, h.Options, http.MethodPost, "actions/"+name, func(w http.ResponseWriter, r *http.Request) error {
+		}),
+	}
+}
+
+func (h *Actions) operation(name string, role posture.Role, summary string, act func(context.Context, *action) ([]devices.Outcome, error)) Operation {
+	return Operation{
+		Method: http.MethodPost, Path: "actions/" + name, Role: role, Summary: summary, Body: typeOf[action](), Answer: typeOf[outcomeList](),
+		Refusals: taken(http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity),
+		serve: func(w http.ResponseWriter, r *http.Request) error {
 			var asked action
 			if err := web.ReadJSON(r, &asked); err != nil {
 				return err
@@ -56,12 +63,12 @@ func (h *Actions) Mount(mux *http.ServeMux) {
 				return fail(err)
 			}
 			return web.WriteJSON(w, http.StatusOK, outcomeList{done})
-		})
+		},
 	}
 }
 
 func (h *Actions) quarantine(ctx context.Context, a *action) ([]devices.Outcome, error) {
-	order := devices.Order{By: a.By, Why: a.Why, Shorten: a.Shorten}
+	order := devices.Order{By: principalOf(ctx).signs(a.By), Why: a.Why, Shorten: a.Shorten}
 	if a.For != "" {
 		var err error
 		if order.For, err = time.ParseDuration(a.For); err != nil || order.For <= 0 {

@@ -2,9 +2,10 @@
 // /api/v1, each a struct of exactly what it needs, and the Client that the
 // commands use.
 //
-// It has no authorisation of its own: whoever reaches the handlers may do
-// everything, so they are served on a socket that only the owner can open. It
-// is no console and keeps nothing; the records are behind small interfaces.
+// Each operation asks for a role. Who sends a request is known by the API token
+// that it shows, or by the socket, which only the server's owner can open. The
+// package is no console and keeps nothing; the records are behind small
+// interfaces.
 //
 // Errors are application/problem+json (RFC 9457). Streams are JSON lines
 // (application/x-ndjson); one that fails says so in its last line, as
@@ -28,22 +29,6 @@ import (
 
 // Prefix begins the path of everything in the API.
 const Prefix = "/api/v1/"
-
-// route mounts h at method and path, which is below Prefix.
-func route(mux *http.ServeMux, o *web.Options, method, path string, h web.HandlerFunc) {
-	pattern := method + " " + Prefix + path
-	mux.Handle(pattern, web.Handle(pattern, h, o))
-}
-
-// NotFound answers for all paths of the API that no other handler has.
-type NotFound struct{ Options *web.Options }
-
-// Mount adds the routes to mux.
-func (h *NotFound) Mount(mux *http.ServeMux) {
-	mux.Handle(Prefix, web.Handle(Prefix, func(_ http.ResponseWriter, r *http.Request) error {
-		return &web.Error{Status: http.StatusNotFound, Reason: "no_route", Public: "The API has no such path, or not with this method."}
-	}, h.Options))
-}
 
 // Sizes of pages.
 const (
@@ -119,6 +104,8 @@ func fail(err error) *web.Error {
 		{ErrNoPolicy, http.StatusNotFound, "no_policy"},
 		{ErrBadPolicies, http.StatusUnprocessableEntity, "bad_policies"},
 		{posture.ErrNoToken, http.StatusNotFound, "no_token"},
+		{posture.ErrNoAPIToken, http.StatusNotFound, "no_api_token"},
+		{ErrBadAPIToken, http.StatusUnprocessableEntity, "api_token"},
 		{posture.ErrRetired, http.StatusConflict, "retired"},
 		{posture.ErrKeyInUse, http.StatusConflict, "key_in_use"},
 		{posture.ErrExists, http.StatusConflict, "exists"},

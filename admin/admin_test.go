@@ -337,6 +337,9 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "devices?limit=x", "", "", 400},
 		{"GET", "devices?limit=1&limit=2", "", "", 400},
 		{"GET", "devices?managed=yes", "", "", 400},
+		{"GET", "devices?state=lost", "", "", 400},
+		{"GET", "decisions?last=1&device=a", "", "", 400},
+		{"GET", "decisions?follow=true&outcome=refused", "", "", 400},
 		{"GET", "devices?Owner=x", "", "", 400},
 		{"GET", "devices?a=%zz", "", "", 400},
 		{"GET", "decisions?last=1&after=x", "", "", 400},
@@ -359,7 +362,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "devices/d00000/certificates", json_, `{"csr":7}`, 400},
 		{"POST", "relying-parties", json_, `{"name":"a","origin":"file"}`, 400},
 		{"POST", "keys/key1", "", "", 404},
-		{"DELETE", "devices/d00000", "", "", 404},
+		{"DELETE", "devices/d00000", "", "", 405},
 		{"GET", "nothing", "", "", 404},
 	} {
 		response, body := w.ask(t, test.method, test.path, test.contentType, test.body)

@@ -41,10 +41,16 @@ func NewSocketClient(path string) *Client {
 func (c *Client) Devices(ctx context.Context, q DeviceQuery) (list DeviceList, err error) {
 	values := url.Values{}
 	set(values, "after", q.After)
+	set(values, "q", q.Search)
 	set(values, "owner", q.Owner)
+	set(values, "os", q.OS)
+	set(values, "state", string(q.State))
 	setNumber(values, "limit", q.Limit)
 	if q.Managed != nil {
 		values.Set("managed", strconv.FormatBool(*q.Managed))
+	}
+	if q.Compliant != nil {
+		values.Set("compliant", strconv.FormatBool(*q.Compliant))
 	}
 	err = c.call(ctx, http.MethodGet, "devices?"+values.Encode(), nil, &list)
 	return list, err
@@ -168,6 +174,10 @@ func (q DecisionQuery) encode() url.Values {
 	set(values, "after", q.After)
 	setNumber(values, "limit", q.Limit)
 	setNumber(values, "last", q.Last)
+	set(values, "relying_party", q.RelyingParty)
+	set(values, "device", q.DeviceID)
+	set(values, "subject", q.Subject)
+	set(values, "outcome", string(q.Outcome))
 	return values
 }
 

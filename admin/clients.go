@@ -38,15 +38,19 @@ type Clients struct {
 	HasPolicy func(name string) bool // whether the configuration has the policy
 	HasAlg    func(alg string) bool  // whether there are keys to sign ID tokens with it
 	Now       func() time.Time       // for the end of secrets
-	Options   *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *Clients) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "clients", h.list)
-	route(mux, h.Options, http.MethodPost, "clients", h.add)
-	route(mux, h.Options, http.MethodDelete, "clients/{name}", h.remove)
-	route(mux, h.Options, http.MethodPost, "clients/{name}/rotate-secret", h.rotate)
+// Operations are what the API serves by h.
+func (h *Clients) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "clients", Role: posture.Viewer, Summary: "List OpenID clients.", Answer: typeOf[clientList](), serve: h.list},
+		{Method: http.MethodPost, Path: "clients", Role: posture.Admin, Summary: "Register an OpenID client; a secret that is made is shown this once.",
+			Body: typeOf[NewOIDCClient](), Answer: typeOf[IssuedSecret](), Created: true, Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.add},
+		{Method: http.MethodDelete, Path: "clients/{name}", Role: posture.Admin, Summary: "Forget an OpenID client that was added.",
+			Refusals: []int{http.StatusNotFound, http.StatusConflict}, serve: h.remove},
+		{Method: http.MethodPost, Path: "clients/{name}/rotate-secret", Role: posture.Admin, Summary: "Give an OpenID client another secret, which is shown this once.",
+			Body: typeOf[secretRotation](), Answer: typeOf[IssuedSecret](), Refusals: taken(http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), serve: h.rotate},
+	}
 }
 
 func (h *Clients) list(w http.ResponseWriter, r *http.Request) error {

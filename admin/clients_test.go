@@ -258,9 +258,9 @@ func TestBadClientRequests(t *testing.T) {
 		{"POST", "clients/okta/rotate-secret", json_, `{"overlap":3600}`, 400},
 		{"POST", "clients/okta/rotate-secret", json_, `{"secret":"mine"}`, 400},
 		{"POST", "clients/okta/rotate-secret", json_, `{"overlap":"1d"}`, 422},
-		{"GET", "clients/okta/rotate-secret", "", ``, 404},
-		{"GET", "clients/okta", "", ``, 404},
-		{"PUT", "clients/okta", json_, `{}`, 404},
+		{"GET", "clients/okta/rotate-secret", "", ``, 405},
+		{"GET", "clients/okta", "", ``, 405},
+		{"PUT", "clients/okta", json_, `{}`, 405},
 	} {
 		response, body := p.ask(t, test.method, test.path, test.contentType, test.body)
 		if response.StatusCode != test.status || response.Header.Get("Content-Type") != "application/problem+json" {

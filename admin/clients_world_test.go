@@ -145,19 +145,14 @@ func newParties(t *testing.T) *parties {
 	filedClients := []OIDCClient{{NewOIDCClient: NewOIDCClient{Name: "filed-client", ClientID: "filed-id"}}}
 	inFile := func(name string) bool { return slices.Contains([]string{"filed", "filed-client"}, name) }
 	hasPolicy := func(name string) bool { return slices.Contains([]string{"default", "strict"}, name) }
-	mux := http.NewServeMux()
-	options := &web.Options{Log: slog.New(slog.NewJSONHandler(p.log, nil)), Now: clock}
-	for _, h := range []interface{ Mount(*http.ServeMux) }{
-		&NotFound{Options: options},
+	h := apiOf(&web.Options{Log: slog.New(slog.NewJSONHandler(p.log, nil)), Now: clock},
 		&RelyingParties{Records: partyRecords{p.records}, File: func() []RelyingParty { return filed },
-			InFile: inFile, HasPolicy: hasPolicy, Now: clock, Options: options},
+			InFile: inFile, HasPolicy: hasPolicy, Now: clock},
 		&Clients{Records: clientRecords{p.records}, File: func() []OIDCClient { return filedClients },
 			InFile: inFile, HasPolicy: hasPolicy, HasAlg: func(alg string) bool { return alg == "RS256" },
-			Now: func() time.Time { return now.Add(time.Duration(p.later.Load())) }, Options: options},
-	} {
-		h.Mount(mux)
-	}
-	p.Client = NewSocketClient(serve(t, mux))
+			Now: func() time.Time { return now.Add(time.Duration(p.later.Load())) }},
+	)
+	p.Client = NewSocketClient(serve(t, h))
 	return p
 }
 

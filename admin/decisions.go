@@ -22,7 +22,7 @@ type DecisionLog interface {
 
 // Decisions lists the recorded decisions, and follows them:
 //
-//	GET decisions?after=&limit=
+//	GET decisions?after=&limit=&relying_party=&device=&subject=&outcome=
 //	GET decisions?last=
 //	GET decisions?follow=true&last=   or   follow=true&after=
 //	GET decisions/{id}
@@ -33,13 +33,25 @@ type Decisions struct {
 	Log      DecisionLog
 	Interval time.Duration   // between two looks at the log; 0: half a second
 	Stopping <-chan struct{} // closed when the server stops; may be nil
-	Options  *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *Decisions) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "decisions", h.serve)
-	route(mux, h.Options, http.MethodGet, "decisions/{id}", h.one)
+var decisionParameters = []Parameter{
+	{Name: "last", Summary: "The newest so many instead: 1 to 1000.", Type: typeOf[int]()},
+	{Name: "follow", Summary: "Go on with each new one, as lines of JSON, until the connection ends.", Type: typeOf[bool]()},
+	{Name: "relying_party", Summary: "Only those for this relying party.", Type: typeOf[string]()},
+	{Name: "device", Summary: "Only those on the device of this ID.", Type: typeOf[string]()},
+	{Name: "subject", Summary: "Only those on this user, in any case.", Type: typeOf[string]()},
+	{Name: "outcome", Summary: "Only those with this outcome.", Type: typeOf[string](), Values: []string{string(posture.Asserted), string(posture.Refused)}},
+}
+
+// Operations are what the API serves by h.
+func (h *Decisions) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "decisions", Role: posture.Viewer, Summary: "List decisions, the oldest first; with follow, a line for each, for ever.",
+			Query: append(paging(), decisionParameters...), Answer: typeOf[DecisionList](), serve: h.serve},
+		{Method: http.MethodGet, Path: "decisions/{id}", Role: posture.Viewer, Summary: "Show one decision.",
+			Answer: typeOf[posture.Decision](), Refusals: []int{http.StatusNotFound}, serve: h.one},
+	}
 }
 
 func (h *Decisions) one(w http.ResponseWriter, r *http.Request) error {
@@ -51,7 +63,7 @@ func (h *Decisions) one(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit", "last", "follow")
+	q, err := readQuery(r, "after", "limit", "last", "follow", "relying_party", "device", "subject", "outcome")
 	if err != nil {
 		return err
 	}
@@ -67,24 +79,38 @@ func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wanted, filtered := q.decisions()
 	after := q.values.Get("after")
 	switch {
 	case last > 0 && (after != "" || q.values.Has("limit")):
 		return badQuery("last goes with neither after nor limit.")
 	case follow && q.values.Has("limit"):
 		return badQuery("follow goes without limit.")
+	case filtered && (follow || last > 0):
+		return badQuery("What is asked of decisions goes with neither follow nor last.")
 	case follow:
 		return h.follow(w, r, after, last)
 	case last > 0:
 		found, err := h.Log.LastDecisions(r.Context(), last)
 		return h.answer(w, found, "", err)
 	}
-	found, err := h.Log.Decisions(r.Context(), after, limit)
-	next := ""
-	if len(found) == limit {
-		next = found[limit-1].ID
+	size := limit
+	if filtered {
+		size = max(limit, filteredPage)
 	}
+	found, next, err := filterPages(size, after, limit, wanted, func(after string, n int) ([]posture.Decision, error) {
+		return h.Log.Decisions(r.Context(), after, n)
+	}, func(d *posture.Decision) string { return d.ID })
 	return h.answer(w, found, next, err)
+}
+
+// decisions tells which decisions are wanted, and whether that is not all.
+func (q *query) decisions() (wanted func(d *posture.Decision) bool, filtered bool) {
+	party, device, outcome, subject := q.values.Get("relying_party"), q.values.Get("device"), q.values.Get("outcome"), posture.FoldUser(q.values.Get("subject"))
+	return func(d *posture.Decision) bool {
+		return (party == "" || d.RelyingParty == party) && (device == "" || d.DeviceID == device) &&
+			(outcome == "" || string(d.Outcome) == outcome) && (subject == "" || posture.FoldUser(d.Subject) == subject)
+	}, party+device+outcome+subject != ""
 }
 
 func (h *Decisions) answer(w http.ResponseWriter, found []posture.Decision, next string, err error) error {

@@ -256,34 +256,38 @@ func newWorld(t *testing.T) *world {
 	if w.authority, err = certs.CreateAuthority(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"), "Test authority", now); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: clock}
-	for _, h := range []interface{ Mount(*http.ServeMux) }{
-		&NotFound{Options: options},
-		&Devices{Inventory: w.memory, Judge: func(d *posture.Device) posture.Verdict {
+	h := apiOf(&web.Options{Log: slog.New(slog.NewJSONHandler(w.log, nil)), Now: clock},
+		&Devices{Inventory: w.memory, Now: clock, Judge: func(d *posture.Device) posture.Verdict {
 			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
-		}, Options: options},
-		&Actions{Actor: &devices.Actor{Records: w.memory, Now: clock}, Options: options},
+		}},
+		&Actions{Actor: &devices.Actor{Records: w.memory, Now: clock}},
 		&Issuing{
 			Issuer:    &devices.Issuer{Authority: w.authority, Records: w.memory, Now: clock},
-			Authority: w.authority.Certificate, Options: options},
-		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}, Options: options},
+			Authority: w.authority.Certificate},
+		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}},
 		&RelyingParties{Records: w.memory, File: func() []RelyingParty { return w.file },
 			InFile: func(name string) bool {
 				return slices.ContainsFunc(w.file, func(rp RelyingParty) bool { return rp.Name == name })
 			},
-			HasPolicy: func(name string) bool { return name == "default" || name == "strict" }, Now: clock, Options: options},
-		&Keys{Rings: func() []Keyring { return w.rings }, Now: w.now, Options: options},
-		&Decisions{Log: w.memory, Interval: time.Millisecond, Stopping: w.stop, Options: options},
-		&Overview{Version: "1.2.3", StartedAt: now.Add(-time.Hour), Now: clock, Options: options,
+			HasPolicy: func(name string) bool { return name == "default" || name == "strict" }, Now: clock},
+		&Keys{Rings: func() []Keyring { return w.rings }, Now: w.now},
+		&Decisions{Log: w.memory, Interval: time.Millisecond, Stopping: w.stop},
+		&Overview{Version: "1.2.3", StartedAt: now.Add(-time.Hour), Now: clock,
 			Counts: func(context.Context) (map[string]int, error) {
 				return map[string]int{"relying_parties": 2}, w.memory.err
 			}},
-	} {
-		h.Mount(mux)
-	}
-	w.Client = NewSocketClient(serve(t, mux))
+	)
+	w.Client = NewSocketClient(serve(t, h))
 	return w
+}
+
+// apiOf is the API with what the providers have, for whoever asks.
+func apiOf(o *web.Options, providers ...Provider) http.Handler {
+	a := API{Options: o}
+	for _, p := range providers {
+		a.Operations = append(a.Operations, p.Operations()...)
+	}
+	return a.Handler(Local, http.NotFoundHandler())
 }
 
 // serve serves h on a socket until the test ends, and gives its path.

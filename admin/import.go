@@ -10,6 +10,7 @@ import (
 
 	"gatepost.dev/devices"
 	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
 )
 
 // Importer is devices.Importer.
@@ -27,7 +28,6 @@ type Importer interface {
 // {"result": ...} or {"problem": ...}.
 type Import struct {
 	Importer Importer
-	Options  *web.Options
 }
 
 // maxImport is how many bytes a file may have: more than the rows that are
@@ -37,11 +37,19 @@ const maxImport = 4 << 30
 // defaultSource says what an import says when it names no source.
 const defaultSource = "import"
 
-// Mount adds the routes to mux.
-func (h *Import) Mount(mux *http.ServeMux) {
-	o := *h.Options
-	o.MaxBody = maxImport
-	route(mux, &o, http.MethodPost, "devices/import", h.serve)
+// Operations are what the API serves by h.
+func (h *Import) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodPost, Path: "devices/import", Role: posture.Operator, Summary: "Import a file of devices, as CSV or JSON lines, all or nothing.",
+			Query: []Parameter{
+				{Name: "format", Summary: "What the file is.", Type: typeOf[string](), Values: []string{"csv", "jsonl"}},
+				{Name: "source", Summary: "Who says what the file says; by default \"import\".", Type: typeOf[string]()},
+				{Name: "replace", Summary: "Make unmanaged what the source named before and now does not.", Type: typeOf[bool]()},
+				{Name: "approve", Summary: "Let it through however many devices it makes unmanaged.", Type: typeOf[bool]()},
+			},
+			File: true, Answer: typeOf[importLine](), Lines: true,
+			Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.serve, maxBody: maxImport},
+	}
 }
 
 func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {

@@ -9,6 +9,7 @@ import (
 
 	"gatepost.dev/certs"
 	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
 )
 
 // Keyring is certs.Keyring: keys for one algorithm.
@@ -27,16 +28,19 @@ type Keyring interface {
 //
 // Without a body the algorithm is RS256, and nothing is forced.
 type Keys struct {
-	Rings   func() []Keyring // those in use, none empty; a reload may replace them
-	Now     func() time.Time
-	Options *web.Options
+	Rings func() []Keyring // those in use, none empty; a reload may replace them
+	Now   func() time.Time
 }
 
-// Mount adds the routes to mux.
-func (h *Keys) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "keys", h.list)
-	route(mux, h.Options, http.MethodPost, "keys/rotate", h.rotate)
-	route(mux, h.Options, http.MethodPost, "keys/{id}/activate", h.activate)
+// Operations are what the API serves by h.
+func (h *Keys) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "keys", Role: posture.Viewer, Summary: "List the published signing keys; never a private one.", Answer: typeOf[keyList](), serve: h.list},
+		{Method: http.MethodPost, Path: "keys/rotate", Role: posture.Admin, Summary: "Publish a next signing key.",
+			Body: typeOf[keyRotation](), NoBodyToo: true, Answer: typeOf[Key](), Created: true, Refusals: taken(http.StatusNotFound, http.StatusConflict), serve: h.rotate},
+		{Method: http.MethodPost, Path: "keys/{id}/activate", Role: posture.Admin, Summary: "Make a published key sign.",
+			Body: typeOf[keyActivation](), NoBodyToo: true, Answer: typeOf[keyList](), Refusals: taken(http.StatusNotFound, http.StatusConflict), serve: h.activate},
+	}
 }
 
 func (h *Keys) list(w http.ResponseWriter, _ *http.Request) error {

@@ -20,6 +20,7 @@ type Simulator interface {
 type PolicySource interface {
 	// Named is the policy of that name in the configuration: ErrNoPolicy.
 	Named(name string) (*posture.Policy, error)
+	Names() []string // of all policies of the configuration, sorted
 	// Of is the policy of a relying party for an application: ErrNoPolicy, or
 	// posture.ErrNoRelyingParty.
 	Of(ctx context.Context, relyingParty string, app posture.AppContext) (*posture.Policy, error)
@@ -29,6 +30,7 @@ type PolicySource interface {
 
 // Policies explains verdicts and simulates policies:
 //
+//	GET  policies
 //	GET  policies/explain?device=&policy=&relying_party=&app_id=&app_name=
 //	POST policies/simulate  {"policies", "policy", "against", "app"}
 //
@@ -39,13 +41,47 @@ type Policies struct {
 	Source    PolicySource
 	Simulator Simulator
 	Now       func() time.Time
-	Options   *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *Policies) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "policies/explain", h.explain)
-	route(mux, h.Options, http.MethodPost, "policies/simulate", h.simulate)
+var explainParameters = []Parameter{
+	{Name: "device", Summary: "The device's ID.", Type: typeOf[string]()},
+	{Name: "policy", Summary: "Name of the policy; by default \"default\".", Type: typeOf[string]()},
+	{Name: "relying_party", Summary: "Instead of a policy: the one that this relying party has for the application.", Type: typeOf[string]()},
+	{Name: "app_id", Summary: "ID of the application.", Type: typeOf[string]()},
+	{Name: "app_name", Summary: "Name of the application.", Type: typeOf[string]()},
+}
+
+// Operations are what the API serves by h.
+func (h *Policies) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "policies", Role: posture.Viewer, Summary: "List the policies of the configuration.", Answer: typeOf[PolicyList](), serve: h.list},
+		{Method: http.MethodGet, Path: "policies/explain", Role: posture.Viewer, Summary: "Explain what a policy makes of a device, rule by rule.",
+			Query: explainParameters, Answer: typeOf[Explanation](),
+			Refusals: []int{http.StatusNotFound, http.StatusUnprocessableEntity}, serve: h.explain},
+		{Method: http.MethodPost, Path: "policies/simulate", Role: posture.Operator, Summary: "Try policies on the whole inventory; nothing changes.",
+			Body: typeOf[SimulationRequest](), Answer: typeOf[simulationLine](), Lines: true, ReadsOnly: true,
+			Refusals: taken(http.StatusNotFound, http.StatusUnprocessableEntity), serve: h.simulate},
+	}
+}
+
+func (h *Policies) list(w http.ResponseWriter, _ *http.Request) error {
+	list := PolicyList{Policies: []Policy{}}
+	for _, name := range h.Source.Names() {
+		p, err := h.Source.Named(name)
+		if err != nil {
+			return fail(err)
+		}
+		wire := Policy{Name: p.Name, ManagedMaxAge: p.MaxAge().String(), Rules: []PolicyRule{}, Emit: p.Emit}
+		for _, rule := range p.Rules {
+			// What a rule demands it says of any device.
+			wire.Rules = append(wire.Rules, PolicyRule{Name: rule.Name(), Require: rule.Explain(&posture.Input{Device: &posture.Device{}, Now: h.Now()}).Require})
+		}
+		if p.Shadow != nil {
+			wire.Shadow = p.Shadow.Name
+		}
+		list.Policies = append(list.Policies, wire)
+	}
+	return web.WriteJSON(w, http.StatusOK, list)
 }
 
 func (h *Policies) explain(w http.ResponseWriter, r *http.Request) error {

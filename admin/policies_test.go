@@ -17,6 +17,8 @@ import (
 // policySource knows two policies, and those of one relying party.
 type policySource struct{ strict, lax *posture.Policy }
 
+func (policySource) Names() []string { return []string{"default"} }
+
 func (p policySource) Named(name string) (*posture.Policy, error) {
 	if name == "default" {
 		return p.lax, nil
@@ -71,13 +73,11 @@ func policyClient(t *testing.T, s Simulator) *Client {
 	d.Apply(&posture.Report{DeviceID: "mac-1", Owner: "ann", Facts: map[string]string{posture.FactManaged: "true", posture.FactCompliant: "true"}},
 		posture.Source{Name: "import", Kind: posture.Import}, now)
 	memory.devices["mac-1"] = d
-	mux := http.NewServeMux()
 	p := &Policies{
-		Inventory: memory, Simulator: s, Now: clock, Options: &web.Options{Log: slog.New(slog.DiscardHandler), Now: clock},
+		Inventory: memory, Simulator: s, Now: clock,
 		Source: policySource{strict: &posture.Policy{Name: "strict", Rules: []posture.Rule{never{}}}, lax: &posture.Policy{Name: "lax"}},
 	}
-	p.Mount(mux)
-	return NewSocketClient(serve(t, mux))
+	return NewSocketClient(serve(t, apiOf(&web.Options{Log: slog.New(slog.DiscardHandler), Now: clock}, p)))
 }
 
 func TestExplain(t *testing.T) {

@@ -34,14 +34,17 @@ type RelyingParties struct {
 	InFile    func(name string) bool // whether a relying party there, of whatever kind, has the name
 	HasPolicy func(name string) bool // whether the configuration has the policy
 	Now       func() time.Time       // for the validity of metadata
-	Options   *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *RelyingParties) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "relying-parties", h.list)
-	route(mux, h.Options, http.MethodPost, "relying-parties", h.add)
-	route(mux, h.Options, http.MethodDelete, "relying-parties/{name}", h.remove)
+// Operations are what the API serves by h.
+func (h *RelyingParties) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "relying-parties", Role: posture.Viewer, Summary: "List SAML relying parties.", Answer: typeOf[relyingPartyList](), serve: h.list},
+		{Method: http.MethodPost, Path: "relying-parties", Role: posture.Admin, Summary: "Register a SAML relying party by its metadata.",
+			Body: typeOf[NewRelyingParty](), Answer: typeOf[RelyingParty](), Created: true, Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.add},
+		{Method: http.MethodDelete, Path: "relying-parties/{name}", Role: posture.Admin, Summary: "Forget a SAML relying party that was added.",
+			Refusals: []int{http.StatusNotFound, http.StatusConflict}, serve: h.remove},
+	}
 }
 
 // all gives those of the file and those of the store, by name.

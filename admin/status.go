@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
 )
 
 // Overview says how the server is:
@@ -17,13 +18,14 @@ type Overview struct {
 	StartedAt time.Time
 	Now       func() time.Time
 	// Counts counts what can be counted at once, without reading the inventory.
-	Counts  func(ctx context.Context) (map[string]int, error)
-	Options *web.Options
+	Counts func(ctx context.Context) (map[string]int, error)
 }
 
-// Mount adds the routes to mux.
-func (h *Overview) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodGet, "status", h.show)
+// Operations are what the API serves by h.
+func (h *Overview) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodGet, Path: "status", Role: posture.Viewer, Summary: "Say how the server is.", Answer: typeOf[Status](), serve: h.show},
+	}
 }
 
 func (h *Overview) show(w http.ResponseWriter, r *http.Request) error {

@@ -53,21 +53,17 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 	// What an import replaces is told by its age, so each needs its own time.
 	var imports atomic.Int64
 	later := func() time.Time { return now.Add(time.Duration(imports.Add(1)) * time.Second) }
-	mux := http.NewServeMux()
-	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: clock}
-	for _, h := range []interface{ Mount(*http.ServeMux) }{
-		&Actions{Actor: &devices.Actor{Records: records, Now: clock}, Options: options},
-		&Devices{Inventory: records, Options: options, Judge: func(d *posture.Device) posture.Verdict {
+	h := apiOf(&web.Options{Log: slog.New(slog.DiscardHandler), Now: clock},
+		&Actions{Actor: &devices.Actor{Records: records, Now: clock}},
+		&Devices{Inventory: records, Now: clock, Judge: func(d *posture.Device) posture.Verdict {
 			return posture.Judge(&posture.Input{Device: d, Now: now}, &posture.Policy{Name: "default"})
 		}},
-		&Issuing{Authority: authority.Certificate, Options: options,
+		&Issuing{Authority: authority.Certificate,
 			Issuer: &devices.Issuer{Authority: authority, Records: records, Now: clock}},
-		&Import{Importer: &devices.Importer{Begin: begin, Now: later}, Options: options},
-		&Decisions{Log: records, Interval: time.Millisecond, Options: options},
-	} {
-		h.Mount(mux)
-	}
-	return NewSocketClient(serve(t, mux)), records
+		&Import{Importer: &devices.Importer{Begin: begin, Now: later}},
+		&Decisions{Log: records, Interval: time.Millisecond},
+	)
+	return NewSocketClient(serve(t, h)), records
 }
 
 func importCSV(t *testing.T, client *Client, file string, replace bool) (devices.Result, error) {

@@ -32,14 +32,17 @@ type Tokens struct {
 	Maker   TokenMaker
 	Records TokenRecords
 	Now     func() time.Time
-	Options *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *Tokens) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodPost, "tokens", h.create)
-	route(mux, h.Options, http.MethodGet, "tokens", h.list)
-	route(mux, h.Options, http.MethodDelete, "tokens/{id}", h.revoke)
+// Operations are what the API serves by h.
+func (h *Tokens) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodPost, Path: "tokens", Role: posture.Operator, Summary: "Make a token with which one device enrols; its secret is shown this once.",
+			Body: typeOf[NewToken](), Answer: typeOf[IssuedToken](), Created: true, Refusals: taken(http.StatusUnprocessableEntity), serve: h.create},
+		{Method: http.MethodGet, Path: "tokens", Role: posture.Operator, Summary: "List tokens for enrolment.", Query: paging(), Answer: typeOf[TokenList](), serve: h.list},
+		{Method: http.MethodDelete, Path: "tokens/{id}", Role: posture.Operator, Summary: "Make a token for enrolment useless.",
+			Refusals: []int{http.StatusNotFound}, serve: h.revoke},
+	}
 }
 
 func (h *Tokens) create(w http.ResponseWriter, r *http.Request) error {
@@ -125,13 +128,16 @@ type Decider interface {
 //	POST devices/{id}/release  {"keep"}
 type Enrollments struct {
 	Decider Decider
-	Options *web.Options
 }
 
-// Mount adds the routes to mux.
-func (h *Enrollments) Mount(mux *http.ServeMux) {
-	route(mux, h.Options, http.MethodPost, "devices/{id}/approve", h.approve)
-	route(mux, h.Options, http.MethodPost, "devices/{id}/release", h.release)
+// Operations are what the API serves by h.
+func (h *Enrollments) Operations() []Operation {
+	return []Operation{
+		{Method: http.MethodPost, Path: "devices/{id}/approve", Role: posture.Operator, Summary: "Make a device managed that enrolled.",
+			Answer: typeOf[posture.Device](), Refusals: []int{http.StatusNotFound, http.StatusConflict}, serve: h.approve},
+		{Method: http.MethodPost, Path: "devices/{id}/release", Role: posture.Operator, Summary: "End the suspicion about a device, and decide between two keys.",
+			Body: typeOf[release](), NoBodyToo: true, Answer: typeOf[posture.Device](), Refusals: taken(http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity), serve: h.release},
+	}
 }
 
 func (h *Enrollments) approve(w http.ResponseWriter, r *http.Request) error {

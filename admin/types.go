@@ -33,10 +33,31 @@ type DeviceList struct {
 
 // DeviceQuery asks for one page of devices.
 type DeviceQuery struct {
-	After   string // the ID behind which the page begins
-	Limit   int    // 0: 100; at most 1000
-	Owner   string // only the devices of this owner, in any case
-	Managed *bool  // only those for which the default policy says so
+	After  string // the ID behind which the page begins
+	Limit  int    // 0: 100; at most 1000
+	Search string // only devices with this in their ID, serial number, owner, vendor or model, in any case
+	Owner  string // only the devices of this owner, in any case
+	OS     string // only devices with this system, in any case
+	State  DeviceState
+
+	Managed, Compliant *bool // only those for which the default policy says so
+}
+
+// DeviceState is something about a device that an administrator may look for.
+type DeviceState string
+
+// The states of a device. One may be in several, or in none.
+const (
+	StateEnrolled    DeviceState = "enrolled"
+	StatePending     DeviceState = "pending"
+	StateQuarantined DeviceState = "quarantined"
+	StateSuspected   DeviceState = "suspected"
+	StateRetired     DeviceState = "retired"
+)
+
+// DeviceChange is what is to change of a device; what is not there stays.
+type DeviceChange struct {
+	Owner *string `json:"owner,omitempty"` // empty: nobody's
 }
 
 // ImportOptions say how a file of devices is imported.
@@ -206,6 +227,10 @@ type DecisionQuery struct {
 	After string // ID of a decision
 	Limit int    // 0: 100; at most 1000
 	Last  int    // instead of After and Limit; at most 1000
+
+	// Only those of this relying party, device, subject and outcome; not with Last.
+	RelyingParty, DeviceID, Subject string
+	Outcome                         posture.Outcome
 }
 
 // decisionLine is one line of a stream of decisions: a decision, or as the last

@@ -13,6 +13,26 @@ var (
 	ErrBadPolicies = errors.New("bad policies")
 )
 
+// PolicyList is all policies of the configuration, by name.
+type PolicyList struct {
+	Policies []Policy `json:"policies"`
+}
+
+// Policy is a policy of the configuration.
+type Policy struct {
+	Name          string       `json:"name"`
+	ManagedMaxAge string       `json:"managed_max_age"` // such as "24h0m0s"
+	Rules         []PolicyRule `json:"rules"`
+	Emit          []string     `json:"emit,omitempty"`   // names of facts that answers carry
+	Shadow        string       `json:"shadow,omitempty"` // the policy that is tried beside it
+}
+
+// PolicyRule is one rule of a policy.
+type PolicyRule struct {
+	Name    string `json:"name"`
+	Require string `json:"require"` // as its author wrote it
+}
+
 // Explanation is why a policy judges a device as it does.
 type Explanation struct {
 	DeviceID   string              `json:"device"`

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"gatepost.dev/posture"
+)
 
 // KindEnroll is the kind of token that lets one device enrol.
 const KindEnroll = "enroll"
@@ -25,6 +29,7 @@ const (
 	TokenUsed    TokenState = "used"
 	TokenExpired TokenState = "expired"
 	TokenRevoked TokenState = "revoked"
+	TokenIdle    TokenState = "idle" // an API token that was not used for 30 days, which ended it
 )
 
 // Token is a token as it is kept: its secret cannot be told from it.
@@ -57,4 +62,39 @@ type TokenList struct {
 
 type release struct {
 	Keep string `json:"keep,omitempty"` // "old" or "new"; needed when a second agent enrolled as the device
+}
+
+// NewAPIToken is what an administrator says of a token for this API.
+type NewAPIToken struct {
+	Name      string       `json:"name"` // stands in the log for whoever holds it
+	Role      posture.Role `json:"role"`
+	Addresses []string     `json:"addresses,omitempty"` // such as "10.0.0.0/8", from which it counts; none: from everywhere
+	Lifetime  string       `json:"lifetime,omitempty"`  // such as "720h"; empty: 90 days
+}
+
+// APIToken is a token for this API as it is kept.
+type APIToken struct {
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Role      posture.Role `json:"role"`
+	State     TokenState   `json:"state"`
+	Addresses []string     `json:"addresses,omitempty"`
+	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	ExpiresAt time.Time    `json:"expires_at"`
+	UsedAt    time.Time    `json:"used_at,omitzero"` // last, to within an hour
+	UsedFrom  string       `json:"used_from,omitempty"`
+}
+
+// IssuedAPIToken is a token for this API with its secret, which is shown this
+// once.
+type IssuedAPIToken struct {
+	APIToken
+	Secret string `json:"secret"`
+}
+
+// APITokenList is one page of tokens for this API.
+type APITokenList struct {
+	Tokens []APIToken `json:"tokens"`
+	Next   string     `json:"next,omitempty"`
 }

@@ -16,6 +16,7 @@ import (
 //	decision/<ID>                           posture.Decision; IDs sort by time
 //	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed
 //	token/<hash of secret>                  posture.Token
+//	apitoken/<hash of secret>               posture.APIToken
 //	serialof/<hash of folded serial>/<ID>   empty: a device with that serial number
 //	grant/<ID>                              bytes: posture.Grant.Value; IDs begin with its Until, so they sort by it
 //	party/<name>                            RelyingParty
@@ -34,6 +35,7 @@ const (
 	grantPrefix    = "grant/"
 	partyPrefix    = "party/"
 	tokenPrefix    = "token/"
+	apiTokenPrefix = "apitoken/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
 	lastImportKey  = "lastimport"
@@ -47,6 +49,7 @@ func decisionKey(id string) string                   { return decisionPrefix + i
 func claimKey(party, request string) string {
 	return claimPrefix + hashed(fmt.Sprintf("%q %q", party, request))
 }
+func apiTokenKey(hash string) string  { return apiTokenPrefix + hash }
 func tokenKey(hash string) string     { return tokenPrefix + hash }
 func serialsOf(folded string) string  { return "serialof/" + hashed(folded) + "/" }
 func grantKey(id string) string       { return grantPrefix + id }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"net/http"
+	"fmt"
 	"time"
 
 	"gatepost.dev/admin"
@@ -20,43 +20,53 @@ type process struct {
 	askedOCSP func(result string)
 	gate      *web.Gate // sign-ins before reports
 	notifier  *devices.Notifier
+	apiRates  *web.Rates // of each API token
+	strangers *web.Rates // of each address that shows none
 }
 
-// adminHandler wires the administration API of a generation.
-func (g *generation) adminHandler(records *store.Records, p process, options *web.Options) http.Handler {
-	mux := http.NewServeMux()
-	now := options.Now
+// How often a minute the administration API serves one API token, and refuses an
+// address that shows none in words.
+const (
+	apiRate      = 600
+	strangerRate = 60
+)
+
+// newProcess is a process that began now.
+func newProcess(now func() time.Time, stopping <-chan struct{}, askedOCSP func(result string)) process {
+	return process{
+		started: now(), stopping: stopping, askedOCSP: askedOCSP, gate: web.NewGate(now, web.GateLimits{}), notifier: &devices.Notifier{},
+		apiRates: web.NewRates(apiRate), strangers: web.NewRates(strangerRate),
+	}
+}
+
+// adminOperations wires the administration API of a generation.
+func (g *generation) adminOperations(records *store.Records, p process, now func() time.Time) (all []admin.Operation) {
 	policy := g.parties.policies[defaultPolicy]
 	hasPolicy := func(name string) bool { return g.parties.policies[name] != nil }
-	for _, h := range []interface{ Mount(*http.ServeMux) }{
+	for _, h := range []admin.Provider{
 		&admin.Devices{
 			Inventory: records,
 			Judge: func(d *posture.Device) posture.Verdict {
 				return posture.Judge(&posture.Input{Device: d, Now: now()}, policy)
 			},
-			Options: options,
+			Now: now,
 		},
-		&admin.Import{
-			Importer: &devices.Importer{Begin: beginImport(records), Now: now},
-			Options:  options,
-		},
+		&admin.Import{Importer: &devices.Importer{Begin: beginImport(records), Now: now}},
 		&admin.Issuing{
 			Issuer: &devices.Issuer{
 				Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now,
 			},
 			Authority: g.authority.Certificate,
-			Options:   options,
 		},
-		&admin.Actions{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: now}, Options: options},
-		&admin.Tokens{Maker: &devices.Tokens{Records: records, Now: now}, Records: records, Now: now, Options: options},
-		&admin.Enrollments{Decider: &devices.Decider{Records: records, Now: now}, Options: options},
+		&admin.Actions{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: now}},
+		&admin.Tokens{Maker: &devices.Tokens{Records: records, Now: now}, Records: records, Now: now},
+		&admin.Enrollments{Decider: &devices.Decider{Records: records, Now: now}},
 		&admin.RelyingParties{
 			Records:   partyRecords{records},
 			File:      g.parties.listFile,
 			InFile:    g.parties.inFile,
 			HasPolicy: hasPolicy,
 			Now:       now,
-			Options:   options,
 		},
 		&admin.Clients{
 			Records:   readableClients{clientRecords{records}},
@@ -65,19 +75,32 @@ func (g *generation) adminHandler(records *store.Records, p process, options *we
 			HasPolicy: hasPolicy,
 			HasAlg:    g.parties.hasAlg,
 			Now:       now,
-			Options:   options,
 		},
 		&admin.Policies{
-			Inventory: records, Source: policySource{g.parties}, Simulator: &devices.Simulator{Inventory: records, Now: now}, Now: now, Options: options,
+			Inventory: records, Source: policySource{g.parties}, Simulator: &devices.Simulator{Inventory: records, Now: now}, Now: now,
 		},
-		&admin.Keys{Rings: g.adminKeyrings, Now: now, Options: options},
-		&admin.Decisions{Log: records, Stopping: p.stopping, Options: options},
-		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records), Options: options},
-		&admin.NotFound{Options: options},
+		&admin.Keys{Rings: g.adminKeyrings, Now: now},
+		&admin.Decisions{Log: records, Stopping: p.stopping},
+		&admin.APITokens{Records: records, Now: now},
+		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records)},
 	} {
-		h.Mount(mux)
+		all = append(all, h.Operations()...)
 	}
-	return mux
+	return all
+}
+
+// mountAPI serves the administration API: on the socket to its owner, and on the
+// issuer's host to those who show an API token.
+func (g *generation) mountAPI(records *store.Records, p process, options *web.Options) error {
+	api := admin.API{Operations: g.adminOperations(records, p, options.Now), Options: options}
+	text, err := admin.Document(api.Operations, g.config.Issuer, version())
+	if err != nil {
+		return fmt.Errorf("describe the administration API: %w", err)
+	}
+	document := admin.ServeDocument(text, options)
+	bearer := &admin.Bearer{Tokens: records, Rates: p.apiRates, Strangers: p.strangers, Now: options.Now}
+	g.admin, g.api = api.Handler(admin.Local, document), api.Handler(bearer.Identify, document)
+	return nil
 }
 
 // adminKeyrings are the rings of keys, RSA first.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gatepost.dev/admin"
 	"gatepost.dev/certs"
 	"gatepost.dev/devices"
 	"gatepost.dev/idp"
@@ -56,6 +57,11 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 		return &web.Error{Status: http.StatusNotFound, Reason: "not_found"}
 	}, &pages}
 	g.device, g.issuer = newMux(append(device, notFound), g.proxy), newMux(append(issuer, notFound), g.proxy)
+	withAPI := g.issuer
+	if g.config.IssuerHost() == g.config.DeviceHost() {
+		withAPI = g.device
+	}
+	withAPI.Handle(admin.Prefix, g.api)
 }
 
 // each puts around what serves the endpoints.

@@ -32,9 +32,10 @@ type generation struct {
 	parties    *parties
 	limiter    *web.Rates // of what agents ask
 	sites      []certs.Site
-	issuer     http.Handler // serves the issuer's host
-	device     http.Handler // serves the device host
-	admin      http.Handler // serves the administration API
+	issuer     *http.ServeMux // serves the issuer's host
+	device     *http.ServeMux // serves the device host
+	admin      http.Handler   // serves the administration API on the socket
+	api        http.Handler   // serves it to those who show an API token
 }
 
 // newGeneration opens what the configuration names. former is the generation
@@ -78,8 +79,10 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
 		return nil, err
 	}
+	if err := g.mountAPI(records, p, options); err != nil {
+		return nil, err
+	}
 	g.mount(records, g.revocation, former, p, options)
-	g.admin = g.adminHandler(records, p, options)
 	return g, nil
 }
 

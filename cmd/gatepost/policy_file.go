@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -66,6 +67,9 @@ func ofPolicies(path string) bool {
 
 // policySource gives the policies of a generation (admin.PolicySource).
 type policySource struct{ *parties }
+
+// Names are those of all policies of the configuration.
+func (p policySource) Names() []string { return slices.Sorted(maps.Keys(p.policies)) }
 
 // Named implements admin.PolicySource.
 func (p policySource) Named(name string) (*posture.Policy, error) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
-	"gatepost.dev/devices"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
@@ -86,7 +85,7 @@ func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) 
 	options := &web.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	background, stop := context.WithCancel(e.ctx)
 	defer stop()
-	g, err := newGeneration(e.ctx, c, records, nil, process{started: time.Now(), stopping: background.Done(), askedOCSP: func(string) {}, gate: web.NewGate(time.Now, web.GateLimits{}), notifier: &devices.Notifier{}}, options)
+	g, err := newGeneration(e.ctx, c, records, nil, newProcess(time.Now, background.Done(), func(string) {}), options)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
-	"gatepost.dev/devices"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
@@ -115,7 +114,7 @@ type server struct {
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
 	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
-	s.process = process{started: o.now(), stopping: s.background.Done(), askedOCSP: s.askedOCSP, gate: web.NewGate(o.now, web.GateLimits{}), notifier: &devices.Notifier{}}
+	s.process = newProcess(o.now, s.background.Done(), s.askedOCSP)
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
 	if err != nil {
 		return nil, err
