@@ -147,6 +147,7 @@ var dependencies = map[string]dependency{
 	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
 	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost", "cmd/gatepost-agent"}},
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
+	"github.com/getkin/kin-openapi":       {why: "a second opinion on the OpenAPI document and on answers by it", tests: true},
 	"github.com/google/jsonschema-go":     {why: "JSON schemas of the API's types, by reflection: written by hand they would soon say something else", by: []string{"admin"}},
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},

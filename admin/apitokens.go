@@ -69,7 +69,7 @@ func (h *APITokens) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	secret, now := apiTokenPrefix+strings.ToLower(rand.Text()), h.Now()
+	secret, now := apiTokenPrefix+strings.ToLower(rand.Text() + rand.Text())[:36], h.Now()
 	t := posture.APIToken{
 		Hash: devices.HashToken(secret), Name: asked.Name, Role: asked.Role, Addresses: addresses,
 		CreatedAt: now, CreatedBy: principalOf(r.Context()).Name, ExpiresAt: now.Add(lifetime),

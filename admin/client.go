@@ -3,6 +3,8 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +39,35 @@ func NewSocketClient(path string) *Client {
 	}
 }
 
+// NewTokenClient makes a client of the server at base that shows the API token.
+// Of its authorities (nil: the system's) the server's certificate must be. It
+// follows no redirect, which could take the token elsewhere.
+func NewTokenClient(base, token string, authorities *x509.CertPool) *Client {
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableCompression: true, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+	}
+	return &Client{
+		HTTP: &http.Client{
+			Transport:     bearing{token, transport},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		Base: base,
+	}
+}
+
+// bearing shows a token with each request.
+type bearing struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.next.RoundTrip(r)
+}
+
 // Devices gets one page of devices.
 func (c *Client) Devices(ctx context.Context, q DeviceQuery) (list DeviceList, err error) {
 	values := url.Values{}
@@ -59,6 +90,12 @@ func (c *Client) Devices(ctx context.Context, q DeviceQuery) (list DeviceList, e
 // Device gets one device with its certificates.
 func (c *Client) Device(ctx context.Context, id string) (d Device, err error) {
 	err = c.call(ctx, http.MethodGet, "devices/"+url.PathEscape(id), nil, &d)
+	return d, err
+}
+
+// ChangeDevice changes a device, whatever it is by now, and gets it.
+func (c *Client) ChangeDevice(ctx context.Context, id string, change DeviceChange) (d Device, err error) {
+	err = c.call(ctx, http.MethodPatch, "devices/"+url.PathEscape(id), change, &d)
 	return d, err
 }
 

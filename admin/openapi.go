@@ -119,6 +119,7 @@ func (s *schemas) describeBody(o *Operation, described map[string]any) error {
 	if err != nil {
 		return err
 	}
+	s.named[componentName(o.Body)].Required = demanded(s.named[componentName(o.Body)])
 	described["requestBody"] = map[string]any{"required": !o.NoBodyToo, "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
 	return nil
 }

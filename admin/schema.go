@@ -2,6 +2,7 @@ package admin
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *schemas) plain(t reflect.Type) (*jsonschema.Schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		known[held], known[reflect.PointerTo(held)] = reference, reference
+		known[held] = reference
 	}
 	schema, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: known})
 	if err != nil {
@@ -84,8 +85,11 @@ func enumOf[T any](values []T) (enum []any) {
 // tidy takes away that lists, and what is left out when it is nil, may be null:
 // none is.
 func tidy(s *jsonschema.Schema) {
-	if len(s.Types) == 2 && s.Types[0] == "null" {
+	switch {
+	case len(s.Types) == 2 && s.Types[0] == "null":
 		s.Type, s.Types = s.Types[1], nil
+	case len(s.Types) == 1 && s.Ref != "": // which says the type
+		s.Types = nil
 	}
 	if s.Items != nil {
 		tidy(s.Items)
@@ -115,4 +119,10 @@ func heldBy(t reflect.Type) (held []reflect.Type) {
 		}
 	}
 	return held
+}
+
+// demanded are the members that a request must have. What is true or false is
+// false if it is left out.
+func demanded(s *jsonschema.Schema) []string {
+	return slices.DeleteFunc(slices.Clone(s.Required), func(name string) bool { return s.Properties[name].Type == "boolean" })
 }

@@ -15,6 +15,7 @@ import (
 //	GET status
 type Overview struct {
 	Version   string
+	Endpoints Endpoints
 	StartedAt time.Time
 	Now       func() time.Time
 	// Counts counts what can be counted at once, without reading the inventory.
@@ -38,5 +39,6 @@ func (h *Overview) show(w http.ResponseWriter, r *http.Request) error {
 		StartedAt: h.StartedAt,
 		Uptime:    int64(h.Now().Sub(h.StartedAt).Seconds()),
 		Counts:    counts,
+		Endpoints: h.Endpoints,
 	})
 }

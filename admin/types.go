@@ -246,6 +246,18 @@ type Status struct {
 	StartedAt time.Time      `json:"started_at"`
 	Uptime    int64          `json:"uptime_seconds"`
 	Counts    map[string]int `json:"counts"` // by what is counted, such as "relying_parties"
+	Endpoints Endpoints      `json:"endpoints"`
+}
+
+// Endpoints are what relying parties and agents need to know of the server.
+type Endpoints struct {
+	Issuer    string `json:"issuer"`    // of OpenID Connect; where agents enrol
+	EntityID  string `json:"entity_id"` // of SAML
+	SSO       string `json:"sso"`
+	Authorize string `json:"authorize"`
+	Token     string `json:"token"`
+	KeySet    string `json:"jwks"`
+	UserInfo  string `json:"userinfo"`
 }
 
 // Problem is an answer that says what went wrong (RFC 9457).

@@ -121,7 +121,7 @@ func (s *Simulator) read(ctx context.Context, pages chan<- []posture.Device) err
 }
 
 func newSimulation() Simulation {
-	return Simulation{Failing: map[string]int{}, Warned: map[string]int{}}
+	return Simulation{Losing: []Change{}, Failing: map[string]int{}, Warned: map[string]int{}}
 }
 
 // add counts a device.

@@ -82,11 +82,19 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 		&admin.Keys{Rings: g.adminKeyrings, Now: now},
 		&admin.Decisions{Log: records, Stopping: p.stopping},
 		&admin.APITokens{Records: records, Now: now},
-		&admin.Overview{Version: version(), StartedAt: p.started, Now: now, Counts: g.counts(records)},
+		&admin.Overview{Version: version(), Endpoints: g.config.endpoints(), StartedAt: p.started, Now: now, Counts: g.counts(records)},
 	} {
 		all = append(all, h.Operations()...)
 	}
 	return all
+}
+
+// endpoints are what others need to know of the server.
+func (c *Config) endpoints() admin.Endpoints {
+	p := c.Provider()
+	return admin.Endpoints{
+		Issuer: p.Issuer, EntityID: c.EntityID(), SSO: c.SSOURL(), Authorize: p.AuthorizeURL, Token: p.TokenURL, KeySet: p.JWKSURL, UserInfo: p.UserInfoURL,
+	}
 }
 
 // mountAPI serves the administration API: on the socket to its owner, and on the
@@ -99,6 +107,7 @@ func (g *generation) mountAPI(records *store.Records, p process, options *web.Op
 	}
 	document := admin.ServeDocument(text, options)
 	bearer := &admin.Bearer{Tokens: records, Rates: p.apiRates, Strangers: p.strangers, Now: options.Now}
+	g.operations = api.Operations
 	g.admin, g.api = api.Handler(admin.Local, document), api.Handler(bearer.Identify, document)
 	return nil
 }

@@ -13,6 +13,7 @@ type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
 	config         string // path of the configuration
+	remote         remote // instead of it, for what another machine's server is asked
 	json           bool   // JSON for programs instead of tables for people
 }
 
@@ -29,7 +30,7 @@ type commandLine struct {
 	Client    clientCommand    `cmd:"" help:"Okta organisations that may ask (OpenID Connect)."`
 	Device    deviceCommand    `cmd:"" help:"Devices in the inventory."`
 	Policy    policyCommand    `cmd:"" help:"Policies: check, explain and try them."`
-	Token     tokenCommand     `cmd:"" help:"Tokens, with which devices enrol."`
+	Token     tokenCommand     `cmd:"" help:"Tokens, with which devices enrol and others administer."`
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`
 	Bench     benchCommand     `cmd:"" help:"Measure how fast a server is here, on one of its own."`
@@ -44,6 +45,7 @@ func parseCommandLine(args []string, e *env) (command *kongCommand, status int, 
 	parser, err := kong.New(&c,
 		kong.Name("gatepost"),
 		kong.Description("Device posture identity provider for Okta."),
+		kong.Bind(e),
 		kong.UsageOnError(),
 		kong.Writers(e.stdout, e.stderr),
 		kong.Exit(func(code int) { exited = code }),

@@ -11,6 +11,8 @@ import (
 )
 
 type clientCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	Add          clientAdd          `cmd:"" help:"Let an OpenID Connect client ask, and make its secret."`
 	List         clientList         `cmd:"" help:"List the clients, those of the configuration among them."`
 	Show         clientShow         `cmd:"" help:"Show one client and what to enter in Okta."`

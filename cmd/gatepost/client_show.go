@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"gatepost.dev/admin"
 )
@@ -13,7 +12,6 @@ type clientShow struct {
 
 // Run shows the client with what Okta needs to know of this provider.
 func (c *clientShow) Run(e *env) error {
-	config, _ := LoadConfig(e.config, os.LookupEnv)
 	return withServer(e, func(client *admin.Client) error {
 		clients, err := client.Clients(e.ctx)
 		if err != nil {
@@ -26,13 +24,17 @@ func (c *clientShow) Run(e *env) error {
 			if e.json {
 				return printJSON(e.stdout, known)
 			}
-			return printClient(e, config, known)
+			status, err := client.Status(e.ctx)
+			if err != nil {
+				return fmt.Errorf("show client: %w", err)
+			}
+			return printClient(e, &status.Endpoints, known)
 		}
 		return fmt.Errorf("no client %q; \"gatepost client list\" lists them", c.Name)
 	})
 }
 
-func printClient(e *env, config *Config, c admin.OIDCClient) error {
+func printClient(e *env, at *admin.Endpoints, c admin.OIDCClient) error {
 	t := newTable(e.stdout, "name", c.Name)
 	for _, uri := range c.RedirectURIs {
 		t.row("redirect URI", uri)
@@ -64,13 +66,12 @@ func printClient(e *env, config *Config, c admin.OIDCClient) error {
 	t.row("registered in", string(c.Origin))
 	t.row("", "")
 	t.row("enter in Okta:", "")
-	provider := config.Provider()
 	t.row("Client ID", c.ClientID)
 	t.row("Scopes", "openid email profile")
-	t.row("Issuer", provider.Issuer)
-	t.row("Authorization endpoint", provider.AuthorizeURL)
-	t.row("Token endpoint", provider.TokenURL)
-	t.row("JWKS endpoint", provider.JWKSURL)
-	t.row("Userinfo endpoint", provider.UserInfoURL)
+	t.row("Issuer", at.Issuer)
+	t.row("Authorization endpoint", at.Authorize)
+	t.row("Token endpoint", at.Token)
+	t.row("JWKS endpoint", at.KeySet)
+	t.row("Userinfo endpoint", at.UserInfo)
 	return t.flush()
 }

@@ -15,6 +15,8 @@ import (
 )
 
 type decisionsCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	Follow bool   `short:"f" help:"Go on with new decisions as they are made."`
 	Last   int    `short:"n" default:"20" help:"How many to begin with, the newest."`
 	ID     string `name:"reference" placeholder:"ID" help:"Only the decision with this reference, as a page showed it."`

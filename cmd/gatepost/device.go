@@ -12,10 +12,13 @@ import (
 )
 
 type deviceCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	List        deviceList        `cmd:"" help:"List devices, with what the default policy makes of each now."`
 	Show        deviceShow        `cmd:"" help:"Show one device: facts, their sources and age, certificates, verdict."`
 	Import      deviceImport      `cmd:"" help:"Import devices from a file (CSV or JSON lines): all rows or none."`
 	Certificate deviceCertificate `cmd:"" help:"Issue a client certificate, to try a device's browser at once."`
+	Set         deviceSet         `cmd:"" help:"Change whose device it is."`
 	Approve     deviceApprove     `cmd:"" help:"Let a device that enrolled count as managed."`
 	Quarantine  deviceQuarantine  `cmd:"" help:"Keep a device out, or all of a user, for a time or until it is released."`
 	Release     deviceRelease     `cmd:"" help:"End a quarantine; or let a device back in that was suspected to be two."`
@@ -24,19 +27,22 @@ type deviceCommand struct {
 }
 
 type deviceList struct {
-	Owner   string `placeholder:"NAME" help:"Only this owner's devices, in whatever case its letters A to Z are written."`
-	Managed string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are managed, or that are not, by the default policy."`
-	Limit   int    `default:"1000" help:"Stop after so many; 0: all."`
+	Search    string `placeholder:"TEXT" help:"Only devices with this in their ID, serial number, owner, vendor or model."`
+	Owner     string `placeholder:"NAME" help:"Only this owner's devices, in whatever case its letters A to Z are written."`
+	Managed   string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are managed, or that are not, by the default policy."`
+	Compliant string `enum:",true,false" default:"" placeholder:"true|false" help:"Only those that are compliant, or that are not, by the default policy."`
+	OS        string `name:"os" placeholder:"NAME" help:"Only those with this operating system."`
+	State     string `enum:",enrolled,pending,quarantined,suspected,retired" default:"" placeholder:"enrolled|pending|quarantined|suspected|retired" help:"Only those of which this is true."`
+	Limit     int    `default:"1000" help:"Stop after so many; 0: all."`
 }
 
 // Run lists devices.
 func (c *deviceList) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
 		var found []admin.Device
-		q := admin.DeviceQuery{Owner: c.Owner, Limit: 1000}
-		if c.Managed != "" {
-			managed := c.Managed == "true"
-			q.Managed = &managed
+		q := admin.DeviceQuery{
+			Search: c.Search, Owner: c.Owner, OS: c.OS, State: admin.DeviceState(c.State), Limit: 1000,
+			Managed: truth(c.Managed), Compliant: truth(c.Compliant),
 		}
 		cut := false
 		for {
@@ -62,6 +68,15 @@ func (c *deviceList) Run(e *env) error {
 		}
 		return nil
 	})
+}
+
+// truth is nil where nothing is asked.
+func truth(text string) *bool {
+	if text == "" {
+		return nil
+	}
+	is := text == "true"
+	return &is
 }
 
 func printDevices(e *env, found []admin.Device) error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"gatepost.dev/admin"
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
 	"gatepost.dev/idp"
@@ -35,7 +36,8 @@ type generation struct {
 	issuer     *http.ServeMux // serves the issuer's host
 	device     *http.ServeMux // serves the device host
 	admin      http.Handler   // serves the administration API on the socket
-	api        http.Handler   // serves it to those who show an API token
+	operations []admin.Operation
+	api        http.Handler // serves it to those who show an API token
 }
 
 // newGeneration opens what the configuration names. former is the generation

@@ -10,6 +10,8 @@ import (
 )
 
 type keyCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	List        keyList        `cmd:"" help:"List the published signing keys."`
 	Rotate      keyRotate      `cmd:"" help:"Publish a next key, or with --activate let it sign."`
 	Certificate keyCertificate `cmd:"" help:"Write a key's certificate, to upload it to Okta."`

@@ -8,6 +8,8 @@ import (
 )
 
 type orgCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	Add    orgAdd    `cmd:"" help:"Let an organisation ask, by its SAML metadata."`
 	List   orgList   `cmd:"" help:"List the organisations, those of the configuration among them."`
 	Show   orgShow   `cmd:"" help:"Show one organisation and what to enter in Okta."`
@@ -76,7 +78,6 @@ type orgShow struct {
 
 // Run shows the organisation with what Okta needs to know of this provider.
 func (c *orgShow) Run(e *env) error {
-	config, _ := LoadConfig(e.config, os.LookupEnv)
 	return withServer(e, func(client *admin.Client) error {
 		parties, err := client.RelyingParties(e.ctx)
 		if err != nil {
@@ -88,6 +89,10 @@ func (c *orgShow) Run(e *env) error {
 			}
 			if e.json {
 				return printJSON(e.stdout, p)
+			}
+			status, err := client.Status(e.ctx)
+			if err != nil {
+				return fmt.Errorf("show organisation: %w", err)
 			}
 			t := newTable(e.stdout, "name", p.Name)
 			t.row("entity ID", p.EntityID)
@@ -103,9 +108,9 @@ func (c *orgShow) Run(e *env) error {
 			t.row("registered in", string(p.Origin))
 			t.row("", "")
 			t.row("enter in Okta:", "")
-			t.row("IdP Issuer URI", config.EntityID())
-			t.row("IdP Single Sign-On URL", config.SSOURL())
-			t.row("Destination", config.SSOURL())
+			t.row("IdP Issuer URI", status.Endpoints.EntityID)
+			t.row("IdP Single Sign-On URL", status.Endpoints.SSO)
+			t.row("Destination", status.Endpoints.SSO)
 			t.row("IdP Signature Certificate", "gatepost key certificate --out gatepost.crt")
 			return t.flush()
 		}

@@ -61,6 +61,14 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
 func second(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
 
+// secondOrNever is second of what may not have been.
+func secondOrNever(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return second(t)
+}
+
 // progress shows on a terminal how far something long is; elsewhere it is
 // silent.
 type progress struct {

@@ -17,6 +17,8 @@ import (
 )
 
 type policyCommand struct {
+	Remote remote `embed:"" group:"A server elsewhere"`
+
 	Check     policyCheck     `cmd:"" help:"Say every fault of the policies in a file, with line and column."`
 	Explain   policyExplain   `cmd:"" help:"Show why a policy judges a device as it does, rule by rule."`
 	Simulate  policySimulate  `cmd:"" help:"Judge the whole inventory by a policy of a file, without effect, and show what would change."`

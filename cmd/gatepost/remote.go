@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,10 +21,52 @@ import (
 	"gatepost.dev/store/bolt"
 )
 
-// withServer runs do with a client of the administration API: of the running
-// server, through its socket, or, when none runs, of the same API served within
-// this process on the store itself.
+// remote says which server elsewhere is asked.
+type remote struct {
+	Server    string `env:"GATEPOST_SERVER" placeholder:"URL" help:"Ask this server, by its issuer, instead of the one that the configuration is of."`
+	TokenFile string `env:"GATEPOST_TOKEN_FILE" placeholder:"FILE" help:"File with the API token for it, that only you can read (mode 0600); \"gatepost token create --kind api\" makes one."`
+	ServerCA  string `env:"GATEPOST_SERVER_CA" placeholder:"FILE" help:"Certificates (PEM) of the authorities that its TLS certificate may be of, instead of the system's."`
+}
+
+// AfterApply tells the command which server is asked.
+func (r *remote) AfterApply(e *env) error {
+	e.remote = *r
+	return nil
+}
+
+// client speaks to the server elsewhere.
+func (r *remote) client() (*admin.Client, error) {
+	if r.TokenFile == "" {
+		return nil, errors.New("--server needs --token-file, a file with an API token")
+	}
+	secrets, err := readSecrets(r.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("API token: %w", err)
+	}
+	at, err := url.Parse(r.Server)
+	if err != nil || at.Scheme != "https" || at.Host == "" || strings.Trim(at.Path, "/") != "" || at.RawQuery+at.Fragment != "" || at.User != nil {
+		return nil, fmt.Errorf("--server %s is not such as https://posture.example.com", quote(r.Server))
+	}
+	var authorities *x509.CertPool
+	if r.ServerCA != "" {
+		text, err := os.ReadFile(r.ServerCA)
+		if err != nil {
+			return nil, err
+		}
+		if authorities = x509.NewCertPool(); !authorities.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM", quote(r.ServerCA))
+		}
+	}
+	return admin.NewTokenClient("https://"+at.Host, secrets[0], authorities), nil
+}
+
+// withServer runs do with a client of the administration API: of the server
+// elsewhere, if one is named; of the running server, through its socket; or, when
+// none runs, of the same API served within this process on the store itself.
 func withServer(e *env, do func(*admin.Client) error) error {
+	if e.remote.Server != "" {
+		return withRemote(e, do)
+	}
 	c, running, err := findServer(e)
 	switch {
 	case err != nil:
@@ -34,6 +79,9 @@ func withServer(e *env, do func(*admin.Client) error) error {
 
 // withRunningServer is withServer for what makes no sense without one.
 func withRunningServer(e *env, do func(*admin.Client) error) error {
+	if e.remote.Server != "" {
+		return withRemote(e, do)
+	}
 	c, running, err := findServer(e)
 	switch {
 	case err != nil:
@@ -42,6 +90,14 @@ func withRunningServer(e *env, do func(*admin.Client) error) error {
 		return fmt.Errorf("no server runs on %s", c.DataDir())
 	}
 	return do(admin.NewSocketClient(c.SocketPath()))
+}
+
+func withRemote(e *env, do func(*admin.Client) error) error {
+	client, err := e.remote.client()
+	if err != nil {
+		return err
+	}
+	return do(client)
 }
 
 // findServer reads the configuration and tells whether its server runs.
