@@ -1,0 +1,106 @@
+package posture
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is something that happened and that is kept in the log.
+type Event struct {
+	ID   string    `json:"id"` // sorts by time
+	Time time.Time `json:"time"`
+	Kind EventKind `json:"kind"`
+
+	DeviceID string          `json:"device,omitempty"`
+	Device   *DeviceFacts    `json:"device_facts,omitempty"` // as the device was then; nil: the event is of none
+	Why      string          `json:"why,omitempty"`
+	By       string          `json:"by,omitempty"` // who decided it; empty: nobody did
+	Failures []Failure       `json:"failures,omitempty"`
+	Change   *Change         `json:"change,omitempty"`   // of Changed: what was asked and what came of it
+	Decision string          `json:"decision,omitempty"` // of Decided: its ID
+	Detail   json.RawMessage `json:"detail,omitempty"`
+}
+
+// EventKind is what sort of thing happened.
+type EventKind string
+
+// The kinds of event.
+const (
+	Decided            EventKind = "decision"            // a sign-in was answered
+	Changed            EventKind = "change"              // an administrator changed something, or tried to
+	DeviceEnrolled     EventKind = "device.enrolled"     // an agent enrolled as the device
+	DeviceNoncompliant EventKind = "device.noncompliant" // it was compliant before, or new
+	DeviceCompliant    EventKind = "device.compliant"    // it was not before
+	DeviceQuarantined  EventKind = "device.quarantined"  // an administrator keeps it out
+	DeviceReleased     EventKind = "device.released"     // and does not any more, or found a suspicion wrong
+	DeviceRetired      EventKind = "device.retired"      // it is out of service
+	DeviceSuspected    EventKind = "device.suspected"    // there may be two of it
+	ImportHeld         EventKind = "import.held"         // an import would have made too many devices unmanaged
+	KeyExpiring        EventKind = "key.expiring"        // a signing key or certificate ends soon
+	SignInRefused      EventKind = "sign_in.refused"     // for those who are told; the log has Decided
+)
+
+// DeviceFacts are what tells a device to people.
+type DeviceFacts struct {
+	Serial    string `json:"serial,omitempty"`
+	Vendor    string `json:"vendor,omitempty"`
+	Model     string `json:"model,omitempty"`
+	OS        string `json:"os,omitempty"`
+	OSVersion string `json:"os_version,omitempty"`
+	Owner     string `json:"owner,omitempty"`
+	Managed   bool   `json:"managed"` // some trusted source said so last
+}
+
+// Change is what somebody asked of the administration API.
+type Change struct {
+	Operation string          `json:"operation"` // such as "POST /api/v1/actions/retire"
+	Path      string          `json:"path"`      // with its query
+	Role      Role            `json:"role"`
+	Token     string          `json:"token,omitempty"`  // ID of the API token; empty: the socket
+	From      string          `json:"from,omitempty"`   // address
+	Reference string          `json:"reference"`        // of the request, as in the server's log; the same in both events of a change
+	Status    int             `json:"status,omitempty"` // that was answered; 0: this is what was recorded before anything was done
+	Body      json.RawMessage `json:"body,omitempty"`   // JSON that was sent, if it is short
+	BodyHash  string          `json:"body_sha256,omitempty"`
+	BodySize  int64           `json:"body_bytes,omitempty"`
+}
+
+// Happened gives what of an update of a device is an event, with its Kind, Why,
+// By and Failures; before is nil for a device that is new.
+func Happened(before, after *Device, at time.Time) (events []Event) {
+	if before == nil {
+		before = &Device{}
+	}
+	add := func(kind EventKind, why, by string) {
+		events = append(events, Event{Time: at, Kind: kind, DeviceID: after.ID, Device: after.facts(), Why: why, By: by})
+	}
+	if after.Enrolled != nil && (before.Enrolled == nil || !after.Enrolled.At.Equal(before.Enrolled.At)) {
+		add(DeviceEnrolled, "", "token "+after.Enrolled.Token)
+	}
+	if after.Suspected != nil && before.Suspected == nil {
+		add(DeviceSuspected, after.Suspected.Why, "")
+	}
+	held, holds := before.Quarantine.Holds(at), after.Quarantine.Holds(at)
+	if holds && (!held || *before.Quarantine != *after.Quarantine) {
+		add(DeviceQuarantined, after.Quarantine.Why, after.Quarantine.By)
+	}
+	if held && !holds || before.Suspected != nil && after.Suspected == nil {
+		add(DeviceReleased, "", "")
+	}
+	if after.Retired() && !before.Retired() {
+		add(DeviceRetired, after.RetireReason, "")
+	}
+	return events
+}
+
+// facts are what tells the device to people.
+func (d *Device) facts() *DeviceFacts {
+	f := &DeviceFacts{Serial: d.Serial, Vendor: d.Vendor, Model: d.Model, OS: d.OS, OSVersion: d.OSVersion, Owner: d.Owner}
+	var newest time.Time
+	for i := range d.Facts {
+		if fact := &d.Facts[i]; fact.Name == FactManaged && fact.Source.Kind.MaySayManaged() && !fact.ObservedAt.Before(newest) {
+			newest, f.Managed = fact.ObservedAt, fact.Value == "true"
+		}
+	}
+	return f
+}
