@@ -70,8 +70,8 @@ var packages = map[string]rule{
 		imports: []string{"certs"},
 	},
 	"store": {
-		why:     "keeps the domain's records; what they mean is posture's",
-		imports: []string{"posture"},
+		why:     "keeps the domain's records and links the log's; what they mean is posture's",
+		imports: []string{"posture", "events/trail"},
 		tests:   []string{"store/bolt", "store/storetest"},
 	},
 	"store/bolt": {
@@ -92,6 +92,10 @@ var packages = map[string]rule{
 		why:     "values, keys and times in, values out: no HTTP server, no store, no relying party's HTTP",
 		imports: []string{"contract", "posture"},
 		never:   []string{"net/http", "os", "log"},
+	},
+	"events/trail": {
+		why:     "the log's chain: bytes and keys, so that anybody can verify an export",
+		imports: []string{"posture"},
 	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",

@@ -65,30 +65,47 @@ type Change struct {
 	BodySize  int64           `json:"body_bytes,omitempty"`
 }
 
-// Happened gives what of an update of a device is an event, with its Kind, Why,
-// By and Failures; before is nil for a device that is new.
-func Happened(before, after *Device, at time.Time) (events []Event) {
-	if before == nil {
-		before = &Device{}
+// Standing is what of a device an update may change with an event.
+type Standing struct {
+	enrolledAt         time.Time
+	suspected, retired bool
+	quarantine         *Quarantine
+}
+
+// Standing is how the device stands now.
+func (d *Device) Standing() Standing {
+	s := Standing{suspected: d.Suspected != nil, retired: d.Retired()}
+	if d.Enrolled != nil {
+		s.enrolledAt = d.Enrolled.At
 	}
+	if d.Quarantine != nil {
+		q := *d.Quarantine // it may be changed in place
+		s.quarantine = &q
+	}
+	return s
+}
+
+// Happened gives what of an update that was made at a time is an event, without
+// an ID.
+func (s Standing) Happened(d *Device, at time.Time) (events []Event) {
 	add := func(kind EventKind, why, by string) {
-		events = append(events, Event{Time: at, Kind: kind, DeviceID: after.ID, Device: after.facts(), Why: why, By: by})
+		events = append(events, Event{Time: at, Kind: kind, DeviceID: d.ID, Device: d.facts(), Why: why, By: by})
 	}
-	if after.Enrolled != nil && (before.Enrolled == nil || !after.Enrolled.At.Equal(before.Enrolled.At)) {
-		add(DeviceEnrolled, "", "token "+after.Enrolled.Token)
+	if d.Enrolled != nil && !d.Enrolled.At.Equal(s.enrolledAt) {
+		add(DeviceEnrolled, "", "token "+d.Enrolled.Token)
 	}
-	if after.Suspected != nil && before.Suspected == nil {
-		add(DeviceSuspected, after.Suspected.Why, "")
+	if d.Suspected != nil && !s.suspected {
+		add(DeviceSuspected, d.Suspected.Why, "")
 	}
-	held, holds := before.Quarantine.Holds(at), after.Quarantine.Holds(at)
-	if holds && (!held || *before.Quarantine != *after.Quarantine) {
-		add(DeviceQuarantined, after.Quarantine.Why, after.Quarantine.By)
+	held, holds := s.quarantine.Holds(at), d.Quarantine.Holds(at)
+	if holds && (!held || *s.quarantine != *d.Quarantine) {
+		add(DeviceQuarantined, d.Quarantine.Why, d.Quarantine.By)
 	}
-	if held && !holds || before.Suspected != nil && after.Suspected == nil {
+	if held && !holds || s.suspected && d.Suspected == nil {
 		add(DeviceReleased, "", "")
 	}
-	if after.Retired() && !before.Retired() {
-		add(DeviceRetired, after.RetireReason, "")
+	if d.Retired() && !s.retired {
+		add(DeviceRetired, d.RetireReason, "")
 	}
 	return events
 }

@@ -39,7 +39,11 @@ func (r *Records) decide(ctx context.Context, d posture.Decision, claimUntil tim
 	if err != nil {
 		return err
 	}
-	ops := append(with, record)
+	noted, err := r.decided(&d, record.Value)
+	if err != nil {
+		return err
+	}
+	ops := append(with, record, noted)
 	var request *posture.Claim
 	if d.RequestID != "" {
 		request = &posture.Claim{RelyingParty: d.RelyingParty, RequestID: d.RequestID, Until: claimUntil}

@@ -41,7 +41,7 @@ func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *po
 		if err != nil && !errors.Is(err, posture.ErrNoDevice) {
 			return err
 		}
-		serial := d.Serial
+		serial, standing := d.Serial, d.Standing()
 		if err := change(&d, err == nil); err != nil {
 			return err
 		}
@@ -50,6 +50,9 @@ func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *po
 		}
 		ops, err := putDevice(&d, rev, serial)
 		if err != nil {
+			return err
+		}
+		if ops, err = r.noteChanges(standing, &d, ops); err != nil {
 			return err
 		}
 		return r.kv.Commit(ctx, ops...)
@@ -142,12 +145,15 @@ func (r *Records) retireStep(ctx context.Context, id, reason string, at time.Tim
 	}
 	var ops []Op
 	if !d.Retired() {
+		standing := d.Standing()
 		d.RetiredAt, d.RetireReason, d.UpdatedAt = at, reason, at
 		op, err := writeDevice(&d, rev)
 		if err != nil {
 			return d, false, err
 		}
-		ops = append(ops, op)
+		if ops, err = r.noteChanges(standing, &d, append(ops, op)); err != nil {
+			return d, false, err
+		}
 	}
 	revocations, err := r.revocations(ctx, &d)
 	if err != nil {

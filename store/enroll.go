@@ -28,10 +28,14 @@ func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide f
 		if err != nil {
 			return err
 		}
+		standings := map[string]posture.Standing{}
+		for i := range e.Known {
+			standings[e.Known[i].Device.ID] = e.Known[i].Device.Standing()
+		}
 		if err := decide(&e); err != nil {
 			return err
 		}
-		ops, err := enrollOps(&e, tokenRev, revs)
+		ops, err := r.enrollOps(&e, standings, tokenRev, revs)
 		if err != nil {
 			return err
 		}
@@ -57,7 +61,7 @@ func (r *Records) UpdateHardware(ctx context.Context, id string, change func(k *
 		if err != nil {
 			return err
 		}
-		serial := k.Device.Serial
+		serial, standing := k.Device.Serial, k.Device.Standing()
 		changed, err := change(&k)
 		if err != nil {
 			return err
@@ -65,6 +69,9 @@ func (r *Records) UpdateHardware(ctx context.Context, id string, change func(k *
 		d = k.Device
 		ops, err := putDevice(&d, revs[deviceKey(id)], serial)
 		if err != nil {
+			return err
+		}
+		if ops, err = r.noteChanges(standing, &d, ops); err != nil {
 			return err
 		}
 		if ops, err = putCertificates(ops, changed, revs); err != nil {
@@ -136,7 +143,7 @@ func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, seria
 }
 
 // enrollOps are the operations of the enrolment.
-func enrollOps(e *posture.Enrolling, tokenRev uint64, revs revisions) ([]Op, error) {
+func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.Standing, tokenRev uint64, revs revisions) ([]Op, error) {
 	before := ""
 	for _, k := range e.Known {
 		if k.Device.ID == e.Device.ID {
@@ -148,6 +155,9 @@ func enrollOps(e *posture.Enrolling, tokenRev uint64, revs revisions) ([]Op, err
 	}
 	ops, err := putDevice(&e.Device, revs[deviceKey(e.Device.ID)], before) // Absent for a new one
 	if err != nil {
+		return nil, err
+	}
+	if ops, err = r.noteChanges(standings[e.Device.ID], &e.Device, ops); err != nil {
 		return nil, err
 	}
 	token, err := putRecord(tokenKey(e.Token.Hash), e.Token, tokenRev)

@@ -22,6 +22,9 @@ import (
 //	party/<name>                            RelyingParty
 //	partyof/<hash of entity ID>             text: <name> of the relying party
 //	clientof/<hash of client ID>            text: <name> of the relying party
+//	outbox/<node>/<event ID>                noted: an event that is to be written into the log
+//	log/<node>/<number>                     trail.Entry; its number as 16 hex digits
+//	loghead/<node>                          trail.Bounds
 //	import                                  importRecord: the one import in hand
 //	staged/<number>                         []posture.Report: rows of that import
 //	lastimport                              text: Unix nanoseconds of the last import, applied or not
@@ -36,6 +39,9 @@ const (
 	partyPrefix    = "party/"
 	tokenPrefix    = "token/"
 	apiTokenPrefix = "apitoken/"
+	outboxPrefix   = "outbox/"
+	logPrefix      = "log/"
+	boundsPrefix   = "loghead/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
 	lastImportKey  = "lastimport"
@@ -49,14 +55,16 @@ func decisionKey(id string) string                   { return decisionPrefix + i
 func claimKey(party, request string) string {
 	return claimPrefix + hashed(fmt.Sprintf("%q %q", party, request))
 }
-func apiTokenKey(hash string) string  { return apiTokenPrefix + hash }
-func tokenKey(hash string) string     { return tokenPrefix + hash }
-func serialsOf(folded string) string  { return "serialof/" + hashed(folded) + "/" }
-func grantKey(id string) string       { return grantPrefix + id }
-func partyKey(name string) string     { return partyPrefix + name }
-func partyOf(entityID string) string  { return "partyof/" + hashed(entityID) }
-func clientOf(clientID string) string { return "clientof/" + hashed(clientID) }
-func stagedKey(number int) string     { return fmt.Sprintf("%s%010d", stagedPrefix, number) }
+func logKey(node string, seq uint64) string { return fmt.Sprintf("%s%s/%016x", logPrefix, node, seq) }
+func boundsKey(node string) string          { return boundsPrefix + node }
+func apiTokenKey(hash string) string        { return apiTokenPrefix + hash }
+func tokenKey(hash string) string           { return tokenPrefix + hash }
+func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }
+func grantKey(id string) string             { return grantPrefix + id }
+func partyKey(name string) string           { return partyPrefix + name }
+func partyOf(entityID string) string        { return "partyof/" + hashed(entityID) }
+func clientOf(clientID string) string       { return "clientof/" + hashed(clientID) }
+func stagedKey(number int) string           { return fmt.Sprintf("%s%010d", stagedPrefix, number) }
 
 // hashed is the lower-case hex SHA-256 of s.
 func hashed(s string) string {

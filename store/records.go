@@ -27,14 +27,21 @@ var (
 // package's sentinels leaves open whether the change was made. All methods are
 // safe for concurrent use.
 type Records struct {
-	kv KV
+	kv   KV
+	node string // whose log this process writes
+
+	eventMu   sync.Mutex
+	lastEvent int64 // Unix nanoseconds in the last ID of an event
 
 	importing sync.Mutex // held by the one import of this process
 	abandoned uint64     // revision of an import's record that could not be deleted; with importing
 }
 
 // New gives the records in kv.
-func New(kv KV) *Records { return &Records{kv: kv} }
+func New(kv KV) *Records { return &Records{kv: kv, node: defaultNode} }
+
+// defaultNode is the node that has its store for itself.
+const defaultNode = "main"
 
 // maxTries is how often a change is tried when others keep coming first: far
 // more than any real contention needs, so that only a fault is refused.

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatepost.dev/events/trail"
+	"gatepost.dev/posture"
+)
+
+// sealed is how many events one commit writes into the log.
+const sealed = 40
+
+// Seal writes the events that were noted on this node into its log, and signs
+// where that ends. It may be repeated, which finishes what an error interrupted,
+// and is to be called by one goroutine of a node.
+func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey) error {
+	for {
+		waiting, err := r.kv.Scan(ctx, r.outbox(), "", sealed)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		b, rev, err := r.bounds(ctx, r.node)
+		if err != nil {
+			return err
+		}
+		ops := make([]Op, 0, 2*len(waiting)+1)
+		for _, e := range waiting {
+			n, err := decode[noted](e)
+			if err != nil {
+				return err
+			}
+			entry := b.Next()
+			entry.Event, entry.Decision = n.Event, n.Decision
+			encoded, err := entry.Encode()
+			if err != nil {
+				return fmt.Errorf("encode entry %d: %w", entry.Seq, err)
+			}
+			b.Append(encoded)
+			ops = append(ops, Op{Kind: Put, Key: logKey(r.node, entry.Seq), Value: encoded, Rev: Absent}, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
+		}
+		if err := r.commitBounds(ctx, b, rev, key, ops); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Records) commitBounds(ctx context.Context, b trail.Bounds, rev uint64, key ed25519.PrivateKey, ops []Op) error {
+	b.Sign(key)
+	put, err := putRecord(boundsKey(b.Node), b, rev)
+	if err != nil {
+		return err
+	}
+	return r.kv.Commit(ctx, append(ops, put)...)
+}
+
+// bounds are those of the log of a node, or of one that is to begin.
+func (r *Records) bounds(ctx context.Context, node string) (b trail.Bounds, rev uint64, err error) {
+	b, rev, err = read[trail.Bounds](ctx, r.kv, boundsKey(node), errNoLog)
+	if errors.Is(err, errNoLog) {
+		return trail.NewBounds(node), Absent, nil
+	}
+	return b, rev, err
+}
+
+var errNoLog = errors.New("no such log")
+
+// LogBounds are those of the logs of all nodes, by name.
+func (r *Records) LogBounds(ctx context.Context) ([]trail.Bounds, error) {
+	return list[trail.Bounds](ctx, r.kv, boundsPrefix, "", maxNodes)
+}
+
+// maxNodes is more than a cluster has.
+const maxNodes = 1000
+
+// LogEntries returns up to limit entries of the log of a node as they are kept,
+// from the one after after on (0: the first).
+func (r *Records) LogEntries(ctx context.Context, node string, after uint64, limit int) ([][]byte, error) {
+	page, err := r.kv.Scan(ctx, logPrefix+node+"/", logKey(node, after), limit)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([][]byte, len(page))
+	for i, e := range page {
+		entries[i] = e.Value
+	}
+	return entries, nil
+}
+
+// DecisionRecord is the decision as it is kept, nil if there is none.
+func (r *Records) DecisionRecord(ctx context.Context, id string) ([]byte, error) {
+	e, err := r.kv.Get(ctx, decisionKey(id))
+	if errors.Is(err, ErrNoKey) {
+		return nil, nil
+	}
+	return e.Value, err
+}
+
+// PruneLog deletes from this node's log, with their decisions, the oldest entries
+// that are of before keep, and signs where it begins from then on. It deletes in
+// the order of the log, so an entry with a later time keeps those behind it.
+func (r *Records) PruneLog(ctx context.Context, keep time.Time, key ed25519.PrivateKey) (deleted int, err error) {
+	for {
+		page, err := r.kv.Scan(ctx, logPrefix+r.node+"/", "", sealed)
+		if err != nil {
+			return deleted, err
+		}
+		b, rev, err := r.bounds(ctx, r.node)
+		if err != nil {
+			return deleted, err
+		}
+		var ops []Op
+		for _, e := range page {
+			entry, err := decode[trail.Entry](e)
+			if err != nil {
+				return deleted, err
+			}
+			if !entry.Event.Time.Before(keep) {
+				break
+			}
+			if entry.Seq != b.First || entry.Prev != b.Before {
+				return deleted, fmt.Errorf("%w: entry %d of the log is not the one that it begins with; nothing of it is deleted", ErrDamaged, entry.Seq)
+			}
+			b.Drop(e.Value)
+			ops = append(ops, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
+			if entry.Event.Kind == posture.Decided {
+				ops = append(ops, Op{Kind: Delete, Key: decisionKey(entry.Event.Decision), Rev: Any})
+			}
+			deleted++
+		}
+		if len(ops) == 0 {
+			return deleted, nil
+		}
+		if err := r.commitBounds(ctx, b, rev, key, ops); err != nil {
+			return deleted, err
+		}
+	}
+}
