@@ -283,7 +283,7 @@ func newWorld(t *testing.T) *world {
 
 // apiOf is the API with what the providers have, for whoever asks.
 func apiOf(o *web.Options, providers ...Provider) http.Handler {
-	a := API{Options: o}
+	a := API{Options: o, Noter: &noter{}}
 	for _, p := range providers {
 		a.Operations = append(a.Operations, p.Operations()...)
 	}
@@ -367,4 +367,20 @@ func metadata(entityID, attributes string, encryption *x509.Certificate) string 
 		`<md:SPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">` + key +
 		`<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="https://acme.okta.com/sso" index="0"/>` +
 		`</md:SPSSODescriptor></md:EntityDescriptor>`
+}
+
+// noter keeps what is noted. With err set nothing can be.
+type noter struct {
+	mu    sync.Mutex
+	err   error
+	noted []posture.Event
+}
+
+func (n *noter) Note(_ context.Context, e posture.Event) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err == nil {
+		n.noted = append(n.noted, e)
+	}
+	return n.err
 }

@@ -52,6 +52,7 @@ func (o *Operation) changes() bool { return o.Method != http.MethodGet && !o.Rea
 // API is the whole of the administration API.
 type API struct {
 	Operations []Operation
+	Noter      Noter
 	Options    *web.Options
 }
 
@@ -69,7 +70,7 @@ func (a *API) Handler(identify Identify, document http.Handler) http.Handler {
 		o := *a.Options
 		o.MaxBody = op.maxBody
 		pattern := op.Method + " " + Prefix + op.Path
-		mux.Handle(pattern, web.Handle(pattern, op.guarded(identify), &o))
+		mux.Handle(pattern, web.Handle(pattern, a.guarded(op, identify), &o))
 	}
 	mux.Handle(Prefix, web.Handle(Prefix, func(w http.ResponseWriter, r *http.Request) error {
 		if _, err := identify(w, r); err != nil {
@@ -99,7 +100,7 @@ func methodsOf(mux *http.ServeMux, r *http.Request) (methods []string) {
 }
 
 // guarded serves the operation to those who may.
-func (o *Operation) guarded(identify Identify) web.HandlerFunc {
+func (a *API) guarded(o *Operation, identify Identify) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		p, err := identify(w, r)
 		if err != nil {
@@ -110,6 +111,10 @@ func (o *Operation) guarded(identify Identify) web.HandlerFunc {
 			return &web.Error{Status: http.StatusForbidden, Reason: "role",
 				Public: fmt.Sprintf("This needs the role %s; yours is %s.", o.Role, p.Role)}
 		}
-		return o.serve(w, r.WithContext(p.in(r.Context())))
+		r = r.WithContext(p.in(r.Context()))
+		if o.changes() {
+			return a.noted(o, p, w, r)
+		}
+		return o.serve(w, r)
 	}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -48,11 +49,13 @@ func componentName(t reflect.Type) string {
 // references.
 func (s *schemas) plain(t reflect.Type) (*jsonschema.Schema, error) {
 	known := map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[time.Time]():     {Type: "string", Format: "date-time"},
-		reflect.TypeFor[time.Duration](): {Type: "integer", Description: "nanoseconds"},
-		reflect.TypeFor[posture.Role]():  {Type: "string", Enum: enumOf(posture.Roles())},
-		reflect.TypeFor[TokenState]():    {Type: "string", Enum: enumOf([]TokenState{TokenUsable, TokenUsed, TokenExpired, TokenRevoked, TokenIdle})},
-		reflect.TypeFor[Origin]():        {Type: "string", Enum: enumOf([]Origin{FromFile, FromStore})},
+		reflect.TypeFor[time.Time]():       {Type: "string", Format: "date-time"},
+		reflect.TypeFor[json.RawMessage](): {},
+		reflect.TypeFor[[]byte]():          {Type: "string", ContentEncoding: "base64"},
+		reflect.TypeFor[time.Duration]():   {Type: "integer", Description: "nanoseconds"},
+		reflect.TypeFor[posture.Role]():    {Type: "string", Enum: enumOf(posture.Roles())},
+		reflect.TypeFor[TokenState]():      {Type: "string", Enum: enumOf([]TokenState{TokenUsable, TokenUsed, TokenExpired, TokenRevoked, TokenIdle})},
+		reflect.TypeFor[Origin]():          {Type: "string", Enum: enumOf([]Origin{FromFile, FromStore})},
 	}
 	for _, held := range heldBy(t) {
 		if held == reflect.TypeFor[time.Time]() {

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"time"
@@ -16,6 +18,7 @@ import (
 type Overview struct {
 	Version   string
 	Endpoints Endpoints
+	LogKey    ed25519.PublicKey
 	StartedAt time.Time
 	Now       func() time.Time
 	// Counts counts what can be counted at once, without reading the inventory.
@@ -40,5 +43,6 @@ func (h *Overview) show(w http.ResponseWriter, r *http.Request) error {
 		Uptime:    int64(h.Now().Sub(h.StartedAt).Seconds()),
 		Counts:    counts,
 		Endpoints: h.Endpoints,
+		LogKey:    hex.EncodeToString(h.LogKey),
 	})
 }

@@ -29,6 +29,14 @@ func (s *stream) begin() {
 	}
 }
 
+// write writes lines that are encoded already, and does not flush.
+func (s *stream) write(lines []byte) {
+	if s.err == nil {
+		s.begin()
+		_, s.err = s.w.Write(lines)
+	}
+}
+
 func (s *stream) send(line any) {
 	if s.err != nil {
 		return

@@ -247,6 +247,7 @@ type Status struct {
 	Uptime    int64          `json:"uptime_seconds"`
 	Counts    map[string]int `json:"counts"` // by what is counted, such as "relying_parties"
 	Endpoints Endpoints      `json:"endpoints"`
+	LogKey    string         `json:"log_key"` // that signs the log's bounds: Ed25519, lower-case hex
 }
 
 // Endpoints are what relying parties and agents need to know of the server.

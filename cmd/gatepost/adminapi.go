@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,6 +44,7 @@ func newProcess(now func() time.Time, stopping <-chan struct{}, askedOCSP func(r
 // adminOperations wires the administration API of a generation.
 func (g *generation) adminOperations(records *store.Records, p process, now func() time.Time) (all []admin.Operation) {
 	policy := g.parties.policies[defaultPolicy]
+	logKey := g.logKey.Public().(ed25519.PublicKey)
 	hasPolicy := func(name string) bool { return g.parties.policies[name] != nil }
 	for _, h := range []admin.Provider{
 		&admin.Devices{
@@ -81,8 +84,9 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 		},
 		&admin.Keys{Rings: g.adminKeyrings, Now: now},
 		&admin.Decisions{Log: records, Stopping: p.stopping},
+		&admin.Log{Records: records, Key: logKey, OCSF: func(*posture.Event, *posture.Decision) ([]byte, error) { return nil, errors.New("not yet") }},
 		&admin.APITokens{Records: records, Now: now},
-		&admin.Overview{Version: version(), Endpoints: g.config.endpoints(), StartedAt: p.started, Now: now, Counts: g.counts(records)},
+		&admin.Overview{Version: version(), Endpoints: g.config.endpoints(), LogKey: logKey, StartedAt: p.started, Now: now, Counts: g.counts(records)},
 	} {
 		all = append(all, h.Operations()...)
 	}
@@ -100,7 +104,7 @@ func (c *Config) endpoints() admin.Endpoints {
 // mountAPI serves the administration API: on the socket to its owner, and on the
 // issuer's host to those who show an API token.
 func (g *generation) mountAPI(records *store.Records, p process, options *web.Options) error {
-	api := admin.API{Operations: g.adminOperations(records, p, options.Now), Options: options}
+	api := admin.API{Operations: g.adminOperations(records, p, options.Now), Noter: records, Options: options}
 	text, err := admin.Document(api.Operations, g.config.Issuer, version())
 	if err != nil {
 		return fmt.Errorf("describe the administration API: %w", err)

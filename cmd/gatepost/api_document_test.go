@@ -99,6 +99,9 @@ func TestAPIDocument(t *testing.T) {
 		call{operation: "POST keys/rotate", status: 201, keep: member(&key, "id")},
 		call{operation: "GET keys"},
 		call{operation: "GET status"},
+		call{operation: "GET log", path: "log?limit=1000&node=main"},
+		call{operation: "GET log/export"},
+		call{operation: "GET log/verify"},
 	)
 	var secret string
 	run(call{operation: "POST tokens", body: admin.NewToken{Kind: "enroll", DeviceID: "mac-1"}, keep: member(&secret, "secret")})

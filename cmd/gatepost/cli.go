@@ -33,6 +33,7 @@ type commandLine struct {
 	Token     tokenCommand     `cmd:"" help:"Tokens, with which devices enrol and others administer."`
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`
+	Log       logCommand       `cmd:"" help:"Who changed what, what was decided and what happened: a log that shows if it was tampered with."`
 	Bench     benchCommand     `cmd:"" help:"Measure how fast a server is here, on one of its own."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }

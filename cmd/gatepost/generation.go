@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"gatepost.dev/admin"
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
+	"gatepost.dev/events/trail"
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
@@ -28,6 +30,7 @@ type generation struct {
 	es256      *certs.Keyring // P-256: ID tokens; nil if none is configured
 	authority  *certs.Authority
 	tickets    *idp.Tickets
+	logKey     ed25519.PrivateKey // signs the log's bounds
 	revocation *revocation.Verifier
 	proxy      *certs.Proxy // nil if none is configured
 	parties    *parties
@@ -60,6 +63,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.tickets, err = newTickets(g.authority); err != nil {
+		return nil, err
+	}
+	if g.logKey, err = newLogKey(g.authority); err != nil {
 		return nil, err
 	}
 	verifier, err := newVerifier(c, g.authority)
@@ -104,6 +110,16 @@ func newTickets(authority *certs.Authority) (*idp.Tickets, error) {
 		return nil, err
 	}
 	return idp.NewTickets(key)
+}
+
+// newLogKey signs the log with a key that every server with the built-in
+// authority has.
+func newLogKey(authority *certs.Authority) (ed25519.PrivateKey, error) {
+	seed, err := authority.DeriveKey(trail.Purpose, ed25519.SeedSize)
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // newVerifier trusts the built-in authority and those of the configuration.

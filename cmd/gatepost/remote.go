@@ -161,6 +161,7 @@ func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) 
 	defer func() {
 		server.Close()
 		<-served
+		err = errors.Join(err, records.Seal(e.ctx, g.logKey))
 	}()
 	return do(admin.NewSocketClient(socket))
 }

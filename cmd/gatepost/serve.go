@@ -106,13 +106,13 @@ type server struct {
 	failed                      chan error
 	background                  context.Context // ends when the server stops
 	stopBackground              context.CancelFunc
-	swept                       chan struct{}
+	swept, sealed               chan struct{}
 }
 
 // startServer opens the store and the listeners, and serves. Everything that
 // runs is wired here.
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
-	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{})}
+	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{}), sealed: make(chan struct{})}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	s.process = newProcess(o.now, s.background.Done(), s.askedOCSP)
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
@@ -146,6 +146,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		return nil, err
 	}
 	go s.sweep(s.background)
+	go s.seal(s.background)
 
 	errorLog := slog.NewLogLogger(o.log.Handler(), slog.LevelDebug) // a browser aborts a handshake at every sign-in
 	public := &http.Server{
@@ -272,6 +273,9 @@ func (s *server) stop() error {
 		}
 	}
 	<-s.swept
+	<-s.sealed
+	// What the last requests noted waits for no next start.
+	faults = append(faults, s.records.Seal(ctx, s.current.Load().logKey))
 	s.current.watching.Wait()
 	s.closeListeners()
 	return errors.Join(append(faults, s.kv.Close())...)
