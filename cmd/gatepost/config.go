@@ -57,6 +57,9 @@ type Config struct {
 	// `gatepost org add` come on top; these here are read-only to the commands.
 	RelyingParties []RelyingParty `yaml:"relying_parties"`
 
+	// Log is the log of decisions, changes and what happened to devices.
+	Log Log `yaml:"log"`
+
 	// Policies are named by letters, digits, ".", "_" and "-". A policy named
 	// default is always there; writing it here changes it.
 	Policies map[string]Policy `yaml:"policies"`
@@ -124,6 +127,20 @@ type Devices struct {
 	// request with any header that forwards a certificate is refused.
 	Proxy Proxy `yaml:"proxy"`
 }
+
+// Log is the hash-chained log (`gatepost log`).
+type Log struct {
+	// Keep is how long decisions, changes and events are kept: days, such as 90d,
+	// from 1d to 3660d. What is older is deleted, and the rest stays provable.
+	// Defaults to keeping everything.
+	Keep Days `yaml:"keep"`
+}
+
+// Days is a number of days, written as 90d; 0: not written.
+type Days int
+
+// Duration is so many times 24 hours.
+func (d Days) Duration() time.Duration { return time.Duration(d) * 24 * time.Hour }
 
 // Reports is how the agents of devices report.
 type Reports struct {

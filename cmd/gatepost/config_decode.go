@@ -146,6 +146,9 @@ func (d *decoder) fields(path string, n *yaml.Node, to reflect.Value) {
 	})
 }
 
+// maxDays is ten years.
+const maxDays = 3660
+
 // scalar decodes one value by its text.
 func (d *decoder) scalar(path, text string, to reflect.Value) {
 	text, ok := d.expand(path, text)
@@ -160,6 +163,17 @@ func (d *decoder) scalar(path, text string, to reflect.Value) {
 			return
 		}
 		to.SetInt(int64(age))
+	case Days:
+		n, err := strconv.Atoi(strings.TrimSuffix(text, "d"))
+		if err != nil || !strings.HasSuffix(text, "d") {
+			d.add(path, quote(text)+" is not a number of days", "write such as 90d")
+			return
+		}
+		if n < 1 || n > maxDays {
+			d.add(path, quote(text)+" is out of range", fmt.Sprintf("write 1d to %dd, or leave it out", maxDays))
+			return
+		}
+		to.SetInt(int64(n))
 	case int:
 		n, err := strconv.Atoi(text)
 		if err != nil {

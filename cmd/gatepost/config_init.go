@@ -106,6 +106,10 @@ relying_parties: []
 #     client_secret_file: okta.secret # mode 0600; and/or jwks_file: okta.jwks.json
 #     redirect_uris: [https://acme.okta.com/oauth2/v1/authorize/callback]
 
+# Decisions, changes and what happened to devices (` + "`gatepost log`" + `). Without keep
+# everything is kept.
+# log: { keep: 400d }
+
 policies:
   default:
     # How long what an import or an administrator said is believed. When the

@@ -27,7 +27,23 @@ func (s *server) sweep(ctx context.Context) {
 			if err != nil && ctx.Err() == nil {
 				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants or tokens not swept", slog.String("error", err.Error()))
 			}
+			s.prune(ctx)
 		}
+	}
+}
+
+// prune deletes from the log what is older than it is kept.
+func (s *server) prune(ctx context.Context) {
+	g := s.current.Load()
+	if g.config.Log.Keep == 0 {
+		return
+	}
+	deleted, err := s.records.PruneLog(ctx, s.now().Add(-g.config.Log.Keep.Duration()), g.logKey)
+	if err != nil && ctx.Err() == nil {
+		s.log.LogAttrs(ctx, slog.LevelError, "the log is not pruned", slog.String("error", err.Error()))
+	}
+	if deleted > 0 {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "old entries of the log deleted", slog.Int("entries", deleted))
 	}
 }
 
