@@ -81,7 +81,7 @@ var packages = map[string]rule{
 	},
 	"store/storetest": {
 		why:     "the suite that every engine passes; it names no engine",
-		imports: []string{"store", "posture"},
+		imports: []string{"store", "posture", "events/trail"},
 	},
 	"idp/saml": {
 		why:     "bytes, keys and times in, bytes out: no HTTP server, no store, no relying party's HTTP",
@@ -109,7 +109,7 @@ var packages = map[string]rule{
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
-		imports: []string{"posture", "devices", "agentapi", "certs", "idp/saml", "idp/oidc", "internal/web"},
+		imports: []string{"posture", "devices", "agentapi", "certs", "idp/saml", "idp/oidc", "internal/web", "events/trail"},
 		tests:   []string{"store", "store/bolt"},
 	},
 	"agent": {
@@ -127,7 +127,7 @@ var packages = map[string]rule{
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
-			"internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
+			"events/trail", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
 

@@ -219,12 +219,16 @@ func (h *Log) verify(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	bounds, err := h.Records.LogBounds(r.Context())
-	if err != nil {
+	broken := errors.Is(err, trail.ErrBroken)
+	if err != nil && !broken {
 		return fail(fmt.Errorf("read the log: %w", err))
 	}
 	result := LogVerified{Key: hex.EncodeToString(h.Key), Bounds: bounds}
 	if result.Bounds == nil {
 		result.Bounds = []trail.Bounds{}
+	}
+	if broken {
+		result.Faults = []string{err.Error()}
 	}
 	for _, b := range bounds {
 		entries, decisions, err := h.verifyNode(r.Context(), b, out)

@@ -50,27 +50,40 @@ func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey) error {
 
 func (r *Records) commitBounds(ctx context.Context, b trail.Bounds, rev uint64, key ed25519.PrivateKey, ops []Op) error {
 	b.Sign(key)
-	put, err := putRecord(boundsKey(b.Node), b, rev)
+	encoded, err := b.Encode()
 	if err != nil {
-		return err
+		return fmt.Errorf("encode the log's bounds: %w", err)
 	}
-	return r.kv.Commit(ctx, append(ops, put)...)
+	return r.kv.Commit(ctx, append(ops, Op{Kind: Put, Key: boundsKey(b.Node), Value: encoded, Rev: rev})...)
 }
 
 // bounds are those of the log of a node, or of one that is to begin.
 func (r *Records) bounds(ctx context.Context, node string) (b trail.Bounds, rev uint64, err error) {
-	b, rev, err = read[trail.Bounds](ctx, r.kv, boundsKey(node), errNoLog)
-	if errors.Is(err, errNoLog) {
+	e, err := r.kv.Get(ctx, boundsKey(node))
+	if errors.Is(err, ErrNoKey) {
 		return trail.NewBounds(node), Absent, nil
 	}
-	return b, rev, err
+	if err != nil {
+		return b, Absent, err
+	}
+	b, err = trail.ParseBounds(e.Value)
+	return b, e.Rev, err
 }
 
-var errNoLog = errors.New("no such log")
-
-// LogBounds are those of the logs of all nodes, by name.
-func (r *Records) LogBounds(ctx context.Context) ([]trail.Bounds, error) {
-	return list[trail.Bounds](ctx, r.kv, boundsPrefix, "", maxNodes)
+// LogBounds are those of the logs of all nodes, by name, or trail.ErrBroken.
+func (r *Records) LogBounds(ctx context.Context) (all []trail.Bounds, err error) {
+	page, err := r.kv.Scan(ctx, boundsPrefix, "", maxNodes)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range page {
+		b, err := trail.ParseBounds(e.Value)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
 }
 
 // maxNodes is more than a cluster has.

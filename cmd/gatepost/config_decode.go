@@ -146,9 +146,6 @@ func (d *decoder) fields(path string, n *yaml.Node, to reflect.Value) {
 	})
 }
 
-// maxDays is ten years.
-const maxDays = 3660
-
 // scalar decodes one value by its text.
 func (d *decoder) scalar(path, text string, to reflect.Value) {
 	text, ok := d.expand(path, text)

@@ -60,6 +60,8 @@ func scriptCommands() map[string]scriptCommand {
 		"sedit": scriptEdit,
 		// overwrite FILE OFFSET TEXT: writes the text over what is there.
 		"overwrite": scriptOverwrite,
+		// meddle STORE KEY: changes a bit of what the store's file has there.
+		"meddle": scriptMeddle,
 		// capture VAR REGEXP FILE: sets the variable to what the first group of
 		// the first match holds; FILE may be stdout or stderr.
 		"capture": scriptCapture,

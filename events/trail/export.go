@@ -89,6 +89,9 @@ func VerifyExport(r io.Reader, key ed25519.PublicKey, each func(*Line)) (total V
 			if err := end(); err != nil {
 				return total, fmt.Errorf("line %d: %w", n, err)
 			}
+			if v != nil && l.Bounds.Node <= v.bounds.Node {
+				return total, fmt.Errorf("%w: line %d: node %q is not in its place", ErrBroken, n, l.Bounds.Node)
+			}
 			if v, err = NewVerifier(*l.Bounds, key); err != nil {
 				return total, fmt.Errorf("line %d: %w", n, err)
 			}

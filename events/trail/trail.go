@@ -62,6 +62,20 @@ type Bounds struct {
 	Signature []byte `json:"signature"` // Ed25519 (RFC 8032) of all else
 }
 
+// Encode is the bounds as they are kept.
+func (b *Bounds) Encode() ([]byte, error) { return json.Marshal(b) }
+
+// ParseBounds reads what Encode wrote, and nothing else: ErrBroken.
+func ParseBounds(kept []byte) (b Bounds, err error) {
+	if err := json.Unmarshal(kept, &b); err != nil {
+		return b, fmt.Errorf("%w: its beginning and end: %w", ErrBroken, err)
+	}
+	if again, err := b.Encode(); err != nil || !bytes.Equal(again, kept) {
+		return b, fmt.Errorf("%w: its beginning and end are written otherwise than the server writes", ErrBroken)
+	}
+	return b, nil
+}
+
 // NewBounds are those of a chain that is to begin. Next adds to them.
 func NewBounds(node string) Bounds { return Bounds{Node: node, First: 1} }
 

@@ -66,6 +66,10 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"ImportRace", testImportRace},
 		{"Losses", testLosses},
 		{"LossesBySerial", testLossesBySerial},
+		{"APITokens", testAPITokens},
+		{"Log", testLog},
+		{"LogTampered", testLogTampered},
+		{"PruneLog", testPruneLog},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
