@@ -18,6 +18,7 @@ type Event struct {
 	Failures []Failure       `json:"failures,omitempty"`
 	Change   *Change         `json:"change,omitempty"`   // of Changed: what was asked and what came of it
 	Decision string          `json:"decision,omitempty"` // of Decided: its ID
+	Outcome  Outcome         `json:"outcome,omitempty"`  // of Decided
 	Detail   json.RawMessage `json:"detail,omitempty"`
 }
 
@@ -70,11 +71,12 @@ type Standing struct {
 	enrolledAt         time.Time
 	suspected, retired bool
 	quarantine         *Quarantine
+	compliance         *Compliance
 }
 
 // Standing is how the device stands now.
 func (d *Device) Standing() Standing {
-	s := Standing{suspected: d.Suspected != nil, retired: d.Retired()}
+	s := Standing{suspected: d.Suspected != nil, retired: d.Retired(), compliance: d.Compliance}
 	if d.Enrolled != nil {
 		s.enrolledAt = d.Enrolled.At
 	}
@@ -107,7 +109,36 @@ func (s Standing) Happened(d *Device, at time.Time) (events []Event) {
 	if d.Retired() && !s.retired {
 		add(DeviceRetired, d.RetireReason, "")
 	}
+	if is, was := d.Compliance, s.compliance; is != nil && (was == nil && !is.Compliant || was != nil && was.Compliant != is.Compliant) {
+		kind := DeviceNoncompliant
+		if is.Compliant {
+			kind = DeviceCompliant
+		}
+		add(kind, string(is.Why), "")
+		told := &events[len(events)-1]
+		told.Time, told.Failures = is.Since, is.failures
+	}
 	return events
+}
+
+// Compliance is what the default policy made of a device, for those who are told
+// when that changes. No answer is made of it.
+type Compliance struct {
+	Compliant bool      `json:"compliant"`
+	Since     time.Time `json:"since"`
+	Why       Reason    `json:"why,omitempty"`
+
+	failures []Failure // of the verdict that was noted just now
+}
+
+// NoteCompliance writes into the device what the verdict says of its compliance,
+// and tells whether that is news.
+func (d *Device) NoteCompliance(v *Verdict, now time.Time) (news bool) {
+	if d.Retired() || d.Compliance != nil && d.Compliance.Compliant == v.Compliant {
+		return false
+	}
+	d.Compliance = &Compliance{Compliant: v.Compliant, Since: now, Why: v.Reason, failures: v.Failures}
+	return true
 }
 
 // facts are what tells the device to people.

@@ -61,5 +61,5 @@ func (r *Records) outbox() string { return outboxPrefix + r.node + "/" }
 
 // decided is the event of a decision whose record is to be as given.
 func (r *Records) decided(d *posture.Decision, record []byte) (Op, error) {
-	return r.note(posture.Event{Time: d.Time, Kind: posture.Decided, DeviceID: d.DeviceID, Decision: d.ID}, trail.Hash(record))
+	return r.note(posture.Event{Time: d.Time, Kind: posture.Decided, DeviceID: d.DeviceID, Decision: d.ID, Outcome: d.Outcome, Why: string(d.Reason)}, trail.Hash(record))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"net/http"
+	"time"
 
 	"gatepost.dev/agentapi"
 	"gatepost.dev/certs"
@@ -32,7 +33,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 			},
 		},
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
-		Reporter:    &devices.Reporter{Records: records, Note: noteFailures(g.parties.policies), Now: now},
+		Reporter:    &devices.Reporter{Records: records, Note: func(d *posture.Device, at time.Time) { g.note(d, at) }, Now: now},
 		Limiter:     g.limiter,
 		Waits:       &devices.Waits{Notifier: p.notifier, Device: records.Device, Stopping: p.stopping},
 		Verifier:    verifier,

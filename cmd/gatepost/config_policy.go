@@ -156,24 +156,25 @@ func newPolicies(c *Config) (map[string]*posture.Policy, error) {
 	return policies, first
 }
 
-// noteFailures gives what notes, when a device reports, since when it fails the
-// rules that have a grace period; nil if none has. Such a rule does not look at the
-// application, so none need be named.
-func noteFailures(policies map[string]*posture.Policy) func(*posture.Device, time.Time) {
+// noteJudgement gives what notes, when a device reports or an import named it, since
+// when it fails the rules that have a grace period, and whether it is compliant by
+// the default policy, for those who are told when that changes. Neither looks at
+// an application. It tells whether anything is news.
+func noteJudgement(policies map[string]*posture.Policy) func(*posture.Device, time.Time) bool {
 	var graced []*posture.Policy
 	for _, name := range slices.Sorted(maps.Keys(policies)) {
 		if p := policies[name]; p.Graced {
 			graced = append(graced, p)
 		}
 	}
-	if graced == nil {
-		return nil
-	}
-	return func(d *posture.Device, now time.Time) {
+	standard := policies[defaultPolicy]
+	return func(d *posture.Device, now time.Time) (news bool) {
 		for _, p := range graced {
 			v := posture.Judge(&posture.Input{Device: d, Now: now}, p)
-			d.NoteFailures(p, &v, now)
+			news = d.NoteFailures(p, &v, now) || news
 		}
+		v := posture.Judge(&posture.Input{Device: d, Now: now}, standard)
+		return d.NoteCompliance(&v, now) || news
 	}
 }
 

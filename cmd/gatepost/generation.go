@@ -18,6 +18,7 @@ import (
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/internal/web"
+	"gatepost.dev/posture"
 	"gatepost.dev/store"
 )
 
@@ -36,9 +37,10 @@ type generation struct {
 	parties    *parties
 	limiter    *web.Rates // of what agents ask
 	sites      []certs.Site
-	issuer     *http.ServeMux // serves the issuer's host
-	device     *http.ServeMux // serves the device host
-	admin      http.Handler   // serves the administration API on the socket
+	issuer     *http.ServeMux                        // serves the issuer's host
+	device     *http.ServeMux                        // serves the device host
+	admin      http.Handler                          // serves the administration API on the socket
+	note       func(*posture.Device, time.Time) bool // noteJudgement
 	operations []admin.Operation
 	api        http.Handler // serves it to those who show an API token
 }
@@ -81,6 +83,7 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.parties, err = newParties(c, records); err != nil {
 		return nil, err
 	}
+	g.note = noteJudgement(g.parties.policies)
 	if err := g.parties.checkStored(ctx, options.Log); err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 func TestNoteFailures(t *testing.T) {
 	t.Parallel()
 	c := &Config{Policies: map[string]Policy{
-		"plain":  {Facts: map[string]string{"DiskEncrypted": "true"}},
-		"graced": {Rules: []Rule{{Name: "disk", Require: `facts.DiskEncrypted == "true"`, Grace: time.Hour}, {Name: "now", Require: `false`}}},
+		"default": {Facts: map[string]string{"DiskEncrypted": "true"}},
+		"graced":  {Rules: []Rule{{Name: "disk", Require: `facts.DiskEncrypted == "true"`, Grace: time.Hour}, {Name: "now", Require: `false`}}},
 	}}
 	policies, err := newPolicies(c)
 	if err != nil {
@@ -26,7 +26,7 @@ func TestNoteFailures(t *testing.T) {
 	}
 	say(posture.FactManaged, "true", posture.Source{Name: "import", Kind: posture.Import})
 	say("DiskEncrypted", "false", posture.AgentSource())
-	note := noteFailures(policies)
+	note := noteJudgement(policies)
 	note(&d, now)
 	note(&d, now.Add(time.Minute))
 	if len(d.Failing) != 1 || d.Failing[0] != (posture.Failing{Policy: "graced", Rule: "disk", Since: now}) {
@@ -38,8 +38,9 @@ func TestNoteFailures(t *testing.T) {
 		t.Errorf("mended, noted %+v", d.Failing)
 	}
 	delete(policies, "graced")
-	if noteFailures(policies) != nil {
-		t.Error("policies without grace periods have something noted")
+	d.Compliance = nil
+	if note := noteJudgement(policies); !note(&d, now) || d.Compliance == nil || note(&d, now) {
+		t.Errorf("without grace periods: %+v", d.Compliance)
 	}
 }
 

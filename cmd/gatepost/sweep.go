@@ -10,6 +10,45 @@ import (
 	"gatepost.dev/posture"
 )
 
+// judgeEvery is how often all devices are judged, so that it is told which became
+// compliant or ceased to be without a report: by an import, or because what is
+// known of them grew old.
+const judgeEvery = 15 * time.Minute
+
+// judgeAll notes for whom the verdict changed.
+func (s *server) judgeAll(ctx context.Context) error {
+	const page = 500
+	for after := ""; ; {
+		found, err := s.records.Devices(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			d := &found[i]
+			after = d.ID
+			note := s.current.Load().note
+			if d.Retired() || !note(d, s.now()) {
+				continue
+			}
+			_, err := s.records.UpdateDevice(ctx, d.ID, func(d *posture.Device, exists bool) error {
+				if !exists || !note(d, s.now()) {
+					return errSettled
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errSettled) {
+				return err
+			}
+		}
+		if len(found) < page {
+			return nil
+		}
+	}
+}
+
+// errSettled ends an update that somebody else made first.
+var errSettled = errors.New("noted already")
+
 // sweep deletes, again and again, the claims that cannot be replayed any more,
 // and the grants and tokens that cannot be used any more.
 func (s *server) sweep(ctx context.Context) {
@@ -17,6 +56,7 @@ func (s *server) sweep(ctx context.Context) {
 	s.resumeImports(ctx)
 	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
 	defer ticker.Stop()
+	var judged time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,6 +68,12 @@ func (s *server) sweep(ctx context.Context) {
 				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants or tokens not swept", slog.String("error", err.Error()))
 			}
 			s.prune(ctx)
+			if now := s.now(); now.Sub(judged) >= judgeEvery || now.Before(judged) {
+				judged = now
+				if err := s.judgeAll(ctx); err != nil && ctx.Err() == nil {
+					s.log.LogAttrs(ctx, slog.LevelError, "not all devices judged", slog.String("error", err.Error()))
+				}
+			}
 		}
 	}
 }
