@@ -97,6 +97,10 @@ var packages = map[string]rule{
 		why:     "the log's chain: bytes and keys, so that anybody can verify an export",
 		imports: []string{"posture"},
 	},
+	"events/webhook": {
+		why:     "delivers events to receivers elsewhere; what waits is behind its own small interface",
+		imports: []string{"posture"},
+	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
 		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
@@ -109,7 +113,7 @@ var packages = map[string]rule{
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
-		imports: []string{"posture", "devices", "agentapi", "certs", "idp/saml", "idp/oidc", "internal/web", "events/trail"},
+		imports: []string{"posture", "devices", "agentapi", "certs", "idp/saml", "idp/oidc", "internal/web", "events/trail", "events/webhook"},
 		tests:   []string{"store", "store/bolt"},
 	},
 	"agent": {
@@ -127,7 +131,7 @@ var packages = map[string]rule{
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
-			"events/trail", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
+			"events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
 

@@ -25,6 +25,10 @@ import (
 //	outbox/<node>/<event ID>                noted: an event that is to be written into the log
 //	log/<node>/<number>                     trail.Entry; its number as 16 hex digits
 //	loghead/<node>                          trail.Bounds
+//	webhook/<name>                          posture.Webhook
+//	hookqueue/<hash of name>/<event ID>     posture.Delivery that waits
+//	hookdead/<hash of name>/<event ID>      posture.Delivery that was given up
+//	told/<hash of name>                     empty: of that was told once and for all
 //	import                                  importRecord: the one import in hand
 //	staged/<number>                         []posture.Report: rows of that import
 //	lastimport                              text: Unix nanoseconds of the last import, applied or not
@@ -42,6 +46,7 @@ const (
 	outboxPrefix   = "outbox/"
 	logPrefix      = "log/"
 	boundsPrefix   = "loghead/"
+	webhookPrefix  = "webhook/"
 	importKey      = "import"
 	stagedPrefix   = "staged/"
 	lastImportKey  = "lastimport"
@@ -57,6 +62,10 @@ func claimKey(party, request string) string {
 }
 func logKey(node string, seq uint64) string { return fmt.Sprintf("%s%s/%016x", logPrefix, node, seq) }
 func boundsKey(node string) string          { return boundsPrefix + node }
+func webhookKey(name string) string         { return webhookPrefix + name }
+func queueOf(name string) string            { return "hookqueue/" + hashed(name) + "/" }
+func deadOf(name string) string             { return "hookdead/" + hashed(name) + "/" }
+func toldKey(name string) string            { return "told/" + hashed(name) }
 func apiTokenKey(hash string) string        { return apiTokenPrefix + hash }
 func tokenKey(hash string) string           { return tokenPrefix + hash }
 func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }

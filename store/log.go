@@ -11,15 +11,20 @@ import (
 	"gatepost.dev/posture"
 )
 
-// sealed is how many events one commit writes into the log.
-const sealed = 40
+// pruned is how many entries one commit deletes.
+const pruned = 40
 
-// Seal writes the events that were noted on this node into its log, and signs
-// where that ends. It may be repeated, which finishes what an error interrupted,
-// and is to be called by one goroutine of a node.
-func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey) error {
+// Seal writes the events that were noted on this node into its log, signs where
+// that ends, and queues them, as body makes of them, for the webhooks that are to
+// be told: each in one commit. It may be repeated, which finishes what an error
+// interrupted, and is to be called by one goroutine of a node.
+func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey, body func(*posture.Event) ([]byte, error)) error {
 	for {
-		waiting, err := r.kv.Scan(ctx, r.outbox(), "", sealed)
+		hooks, err := r.Webhooks(ctx)
+		if err != nil {
+			return err
+		}
+		waiting, err := r.kv.Scan(ctx, r.outbox(), "", (MaxOps-1)/(2+len(hooks)))
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
@@ -27,7 +32,7 @@ func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey) error {
 		if err != nil {
 			return err
 		}
-		ops := make([]Op, 0, 2*len(waiting)+1)
+		ops := make([]Op, 0, MaxOps)
 		for _, e := range waiting {
 			n, err := decode[noted](e)
 			if err != nil {
@@ -41,6 +46,11 @@ func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey) error {
 			}
 			b.Append(encoded)
 			ops = append(ops, Op{Kind: Put, Key: logKey(r.node, entry.Seq), Value: encoded, Rev: Absent}, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
+			told, err := deliveries(hooks, n.Event, body)
+			if err != nil {
+				return err
+			}
+			ops = append(ops, told...)
 		}
 		if err := r.commitBounds(ctx, b, rev, key, ops); err != nil {
 			return err
@@ -117,7 +127,7 @@ func (r *Records) DecisionRecord(ctx context.Context, id string) ([]byte, error)
 // the order of the log, so an entry with a later time keeps those behind it.
 func (r *Records) PruneLog(ctx context.Context, keep time.Time, key ed25519.PrivateKey) (deleted int, err error) {
 	for {
-		page, err := r.kv.Scan(ctx, logPrefix+r.node+"/", "", sealed)
+		page, err := r.kv.Scan(ctx, logPrefix+r.node+"/", "", pruned)
 		if err != nil {
 			return deleted, err
 		}

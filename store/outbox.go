@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,20 @@ func (r *Records) Note(ctx context.Context, e posture.Event) error {
 		return err
 	}
 	return r.kv.Commit(ctx, op)
+}
+
+// NoteOnce is Note for an event of which is told once and for all under a name: told
+// is false if it was.
+func (r *Records) NoteOnce(ctx context.Context, name string, e posture.Event) (told bool, err error) {
+	op, err := r.note(e, "")
+	if err != nil {
+		return false, err
+	}
+	err = r.kv.Commit(ctx, op, Op{Kind: Put, Key: toldKey(name), Rev: Absent})
+	if errors.Is(err, ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // eventID is made of the time, or of the moment after the last ID if the clock

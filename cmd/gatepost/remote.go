@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
+	"gatepost.dev/events/webhook"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
@@ -161,7 +162,7 @@ func withoutServer(e *env, c *Config, do func(*admin.Client) error) (err error) 
 	defer func() {
 		server.Close()
 		<-served
-		err = errors.Join(err, records.Seal(e.ctx, g.logKey))
+		err = errors.Join(err, records.Seal(e.ctx, g.logKey, webhook.Body))
 	}()
 	return do(admin.NewSocketClient(socket))
 }

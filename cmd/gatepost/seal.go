@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"gatepost.dev/events/webhook"
 )
 
 // sealEvery is how long an event waits, at most, until it is in the log: until
@@ -22,7 +24,7 @@ func (s *server) seal(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		err := s.records.Seal(ctx, s.current.Load().logKey)
+		err := s.records.Seal(ctx, s.current.Load().logKey, webhook.Body)
 		switch {
 		case err != nil && !failing && ctx.Err() == nil:
 			s.log.LogAttrs(ctx, slog.LevelError, "events cannot be written into the log; they wait, and it is tried again", slog.String("error", err.Error()))

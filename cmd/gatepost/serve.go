@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatepost.dev/certs"
+	"gatepost.dev/events/webhook"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
@@ -275,7 +276,7 @@ func (s *server) stop() error {
 	<-s.swept
 	<-s.sealed
 	// What the last requests noted waits for no next start.
-	faults = append(faults, s.records.Seal(ctx, s.current.Load().logKey))
+	faults = append(faults, s.records.Seal(ctx, s.current.Load().logKey, webhook.Body))
 	s.current.watching.Wait()
 	s.closeListeners()
 	return errors.Join(append(faults, s.kv.Close())...)
