@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"ImportRace", testImportRace},
 		{"Losses", testLosses},
 		{"LossesBySerial", testLossesBySerial},
+		{"Probe", testProbe},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
