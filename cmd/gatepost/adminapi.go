@@ -20,6 +20,7 @@ type process struct {
 	askedOCSP func(result string)
 	gate      *web.Gate // sign-ins before reports
 	notifier  *devices.Notifier
+	signIns   *signInMetrics // nil: nobody counts
 }
 
 // adminHandler wires the administration API of a generation.

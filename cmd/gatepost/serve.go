@@ -120,8 +120,9 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	if err != nil {
 		return nil, err
 	}
-	s.kv, s.records = kv, store.New(sparing{kv})
-	s.ops = newOps(s.records, s.current.lists)
+	s.ops = newOps(kv, c.StorePath(), &s.current, o.now, o.log)
+	s.kv, s.records, s.process.signIns = kv, s.ops.records, s.ops.signIns
+	s.ops.watchGate(s.process.gate)
 	s.web = &web.Options{Log: o.log, Now: o.now, Count: s.ops.count}
 	s.misdirected = web.Handle("misdirected", func(http.ResponseWriter, *http.Request) error {
 		return &web.Error{Status: http.StatusMisdirectedRequest, Reason: "misdirected", Public: "This connection is for another host."}
@@ -147,6 +148,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		return nil, err
 	}
 	go s.sweep(s.background)
+	s.current.watching.Go(func() { s.ops.countDevices(s.background) })
 
 	errorLog := slog.NewLogLogger(o.log.Handler(), slog.LevelDebug) // a browser aborts a handshake at every sign-in
 	public := &http.Server{
