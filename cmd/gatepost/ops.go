@@ -32,6 +32,7 @@ type ops struct {
 	duration *prometheus.HistogramVec
 	reports  *prometheus.CounterVec
 	ocsp     *prometheus.CounterVec
+	spans    *prometheus.CounterVec
 	signIns  *signInMetrics
 }
 
@@ -55,6 +56,7 @@ func newOps(kv store.KV, path string, current *generations, now func() time.Time
 		ocsp: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatepost_ocsp_questions_total", Help: "Questions to authorities by OCSP, by what came of them.",
 		}, []string{"result"}),
+		spans:   newSpanCounter(),
 		signIns: newSignInMetrics(now),
 	}
 	built := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -63,7 +65,7 @@ func newOps(kv store.KV, path string, current *generations, now func() time.Time
 	})
 	built.Set(1)
 	o.reports.WithLabelValues(reportAccepted) // there from the start, so that its rate is never missing
-	o.registry.MustRegister(o.requests, o.duration, o.reports, o.ocsp, o.signIns.decisions, o.signIns.reportAge, built,
+	o.registry.MustRegister(o.requests, o.duration, o.reports, o.ocsp, o.spans, o.signIns.decisions, o.signIns.reportAge, built,
 		newListCollector(current.lists), newExpiryCollector(current), newReadyCollector(o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.store.register(o.registry, path)

@@ -95,6 +95,7 @@ type server struct {
 	kv      store.KV
 	records *store.Records
 	ops     *ops
+	tracing *tracing // nil: nothing is traced
 	sites   *certs.Sites
 	web     *web.Options
 	current generations
@@ -131,10 +132,14 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		if err != nil {
 			s.stopBackground()
 			s.closeListeners()
+			s.tracing.stop(o.log)
 			kv.Close()
 		}
 	}()
 
+	if s.tracing, err = newTracing(c.Tracing, s.ops.spans, s.web); err != nil {
+		return nil, err
+	}
 	g, err := newGeneration(ctx, c, s.records, nil, s.process, s.web)
 	if err != nil {
 		return nil, err
@@ -245,8 +250,8 @@ func (s *server) tryReload(ctx context.Context) error {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", f.String()))
 	}
 	former := s.current.Load()
-	if c.Storage != former.config.Storage || c.Listen != former.config.Listen {
-		return errors.New("storage and listen cannot change while the server runs; restart it for that")
+	if c.Storage != former.config.Storage || c.Listen != former.config.Listen || c.Tracing != former.config.Tracing {
+		return errors.New("storage, listen and tracing cannot change while the server runs; restart it for that")
 	}
 	g, err := newGeneration(ctx, c, s.records, former, s.process, s.web)
 	if err != nil {
@@ -274,6 +279,7 @@ func (s *server) stop() error {
 			faults = append(faults, h.Close())
 		}
 	}
+	s.tracing.stop(s.log)
 	<-s.swept
 	s.current.watching.Wait()
 	s.closeListeners()
