@@ -64,7 +64,11 @@ func newOps(kv store.KV, path string, current *generations, now func() time.Time
 		ConstLabels: prometheus.Labels{"version": version(), "goversion": runtime.Version()},
 	})
 	built.Set(1)
-	o.reports.WithLabelValues(reportAccepted) // there from the start, so that its rate is never missing
+	// What is there from the start never lacks its first increase.
+	o.reports.WithLabelValues(reportAccepted)
+	for _, result := range []string{"good", "revoked", "unknown", "failed"} {
+		o.ocsp.WithLabelValues(result)
+	}
 	o.registry.MustRegister(o.requests, o.duration, o.reports, o.ocsp, o.spans, o.signIns.decisions, o.signIns.reportAge, built,
 		newListCollector(current.lists), newExpiryCollector(current), newReadyCollector(o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
