@@ -15,12 +15,12 @@ import (
 // process is what the administration API tells of the process itself, and what
 // it counts.
 type process struct {
+	signIns   *signInMetrics // nil: nobody counts
 	started   time.Time
 	stopping  <-chan struct{}
 	askedOCSP func(result string)
 	gate      *web.Gate // sign-ins before reports
 	notifier  *devices.Notifier
-	signIns   *signInMetrics // nil: nobody counts
 }
 
 // adminHandler wires the administration API of a generation.

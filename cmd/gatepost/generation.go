@@ -23,20 +23,20 @@ import (
 // names. It does not change: a reload makes a new one, and requests in hand
 // finish with the one they began with.
 type generation struct {
-	config      *Config
-	keyring     *certs.Keyring // RSA: answers by SAML, and ID tokens
-	es256       *certs.Keyring // P-256: ID tokens; nil if none is configured
-	authority   *certs.Authority
-	tickets     *idp.Tickets
-	revocation  *revocation.Verifier
-	proxy       *certs.Proxy // nil if none is configured
-	parties     *parties
-	limiter     *devices.Limiter // of what agents ask
-	sites       []certs.Site
-	authorities []*x509.Certificate // of the configuration
-	issuer      http.Handler        // serves the issuer's host
-	device      http.Handler        // serves the device host
-	admin       http.Handler        // serves the administration API
+	config     *Config
+	keyring    *certs.Keyring      // RSA: answers by SAML, and ID tokens
+	es256      *certs.Keyring      // P-256: ID tokens; nil if none is configured
+	trusted    []*x509.Certificate // authorities of the configuration
+	authority  *certs.Authority
+	tickets    *idp.Tickets
+	revocation *revocation.Verifier
+	proxy      *certs.Proxy // nil if none is configured
+	parties    *parties
+	limiter    *devices.Limiter // of what agents ask
+	sites      []certs.Site
+	issuer     http.Handler // serves the issuer's host
+	device     http.Handler // serves the device host
+	admin      http.Handler // serves the administration API
 }
 
 // newGeneration opens what the configuration names. former is the generation
@@ -65,6 +65,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if err != nil {
 		return nil, err
 	}
+	if g.trusted, err = readAuthorities(c); err != nil {
+		return nil, err
+	}
 	if g.proxy, err = newProxy(c.Devices.Proxy); err != nil {
 		return nil, err
 	}
@@ -78,9 +81,6 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.sites, err = newSites(c, verifier.ClientCAs(), options.Now()); err != nil {
-		return nil, err
-	}
-	if g.authorities, err = readAuthorities(c); err != nil {
 		return nil, err
 	}
 	g.mount(records, g.revocation, former, p, options)

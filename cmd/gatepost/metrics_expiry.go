@@ -59,7 +59,7 @@ func (c *expiryCollector) Collect(out chan<- prometheus.Metric) {
 		note("tls", site.Host, chainExpiry(&site))
 	}
 	note("device_authority", g.authority.Certificate.Subject.String(), g.authority.Certificate.NotAfter)
-	for _, a := range g.authorities {
+	for _, a := range g.trusted {
 		note("authority", a.Subject.String(), a.NotAfter)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), collectFor)

@@ -148,12 +148,12 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		return nil, err
 	}
 	s.current.adopt(ctx, s.background, g)
+	s.current.watching.Go(func() { s.ops.countDevices(s.background) })
 
 	if err := s.listen(c); err != nil {
 		return nil, err
 	}
 	go s.sweep(s.background)
-	s.current.watching.Go(func() { s.ops.countDevices(s.background) })
 
 	errorLog := slog.NewLogLogger(o.log.Handler(), slog.LevelDebug) // a browser aborts a handshake at every sign-in
 	public := &http.Server{

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"Ownership", testOwnership},
 		{"Context", testContext},
 		{"Closed", testClosed},
+		{"Probe", testProbe},
 		{"Counter", testCounter},
 		{"ClaimOnce", testClaimOnce},
 		{"Transfers", testTransfers},
@@ -66,7 +67,6 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"ImportRace", testImportRace},
 		{"Losses", testLosses},
 		{"LossesBySerial", testLossesBySerial},
-		{"Probe", testProbe},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
