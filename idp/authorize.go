@@ -231,7 +231,8 @@ func (s *authorizing) refuse(ctx context.Context, w http.ResponseWriter, e *oidc
 	s.decision.Status = e.Code
 	s.decision.Reason = posture.Reason(e.Reason)
 	s.decision.AnswerID = s.reference
-	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.claimUntil(s.request.ClaimUntil))); err != nil {
+	until := s.claimUntil(s.request.ClaimUntil)
+	if err := s.record(ctx, func() error { return s.Recorder.Decide(ctx, s.decision, until) }); err != nil {
 		return err
 	}
 	refused(ctx, e)
@@ -258,7 +259,8 @@ func (s *authorizing) grant(ctx context.Context, w http.ResponseWriter) error {
 		return fmt.Errorf("grant to client %q: %w", s.rp.OIDC.ID, err)
 	}
 	kept := posture.Grant{ID: g.ID, Until: g.Until(), Value: g.Encode()}
-	if err := s.recorded(ctx, s.Recorder.DecideGrant(ctx, s.decision, s.claimUntil(s.request.ClaimUntil), kept)); err != nil {
+	until := s.claimUntil(s.request.ClaimUntil)
+	if err := s.record(ctx, func() error { return s.Recorder.DecideGrant(ctx, s.decision, until, kept) }); err != nil {
 		return err
 	}
 	return s.reply(w, s.request.Success(s.Provider.Issuer, code), templates.Checked)

@@ -99,7 +99,10 @@ func (s *signIn) settle(ctx context.Context, e *Explainer, clock func() time.Tim
 	if s.waited.choice != choiceCheck || !s.mendable() {
 		return nil
 	}
-	if err := e.recheck(ctx, &s.who.device); err != nil {
+	end := web.Step(ctx, "wait for report")
+	err := e.recheck(ctx, &s.who.device)
+	end(err)
+	if err != nil {
 		return err
 	}
 	s.now = clock()

@@ -18,6 +18,7 @@ import (
 	"gatepost.dev/certs"
 	"gatepost.dev/idp/oidc"
 	"gatepost.dev/idp/saml"
+	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
 )
 
@@ -116,7 +117,9 @@ type recognised struct {
 // recognise finds the one device whose certificate is at the other end. That a
 // device is not known is a result; an error is a failure to find out.
 func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Certificate, now time.Time) (recognised, error) {
+	end := web.Step(ctx, "verify certificate")
 	id, err := v.Verify(chain, now)
+	end(nil) // that it is not good is a result
 	switch {
 	case errors.Is(err, certs.ErrNoCertificate):
 		return recognised{reason: posture.NoCertificate}, nil
@@ -129,7 +132,15 @@ func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Cer
 	case err != nil:
 		return recognised{reason: posture.UnknownDevice}, nil
 	}
-	r := recognised{identity: id}
+	end = web.Step(ctx, "look up device")
+	r, err := lookUp(ctx, inv, id)
+	end(err)
+	return r, err
+}
+
+// lookUp finds the one device in the inventory that the identity is of.
+func lookUp(ctx context.Context, inv Inventory, id certs.Identity) (r recognised, err error) {
+	r.identity = id
 	if id.BuiltIn {
 		if r.reason, err = issued(ctx, inv, id); r.reason != "" || err != nil {
 			return r, err

@@ -167,7 +167,8 @@ func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 		// It must come back exactly (SAML bindings 3.5.3), and a form would not.
 		return &web.Error{Status: http.StatusBadRequest, Reason: "relay_state", Err: errors.New("a form cannot carry the RelayState")}
 	}
-	if err := s.recorded(ctx, s.Recorder.Decide(ctx, s.decision, s.claimUntil(s.now.Add(saml.ClaimFor)))); err != nil {
+	until := s.claimUntil(s.now.Add(saml.ClaimFor))
+	if err := s.record(ctx, func() error { return s.Recorder.Decide(ctx, s.decision, until) }); err != nil {
 		return err
 	}
 	if s.decision.Outcome == posture.Refused {
@@ -178,7 +179,9 @@ func (s *answering) send(ctx context.Context, w http.ResponseWriter) error {
 	}
 
 	key := s.Keys()
+	end := web.Step(ctx, "sign answer")
 	response, err := s.prepared.Sign(ctx, &saml.Signer{Key: key, Certificate: key.Certificate})
+	end(err)
 	if err != nil {
 		return unavailable(fmt.Errorf("sign answer: %w", err))
 	}

@@ -93,7 +93,9 @@ func (s *signIn) judge(ctx context.Context, k judging, app posture.AppContext, n
 		s.user = s.who.device.Owner
 	}
 	s.policy = s.rp.PolicyFor(app)
+	end := web.Step(ctx, "judge")
 	s.verdict = s.who.verdict(s.policy, app, s.now)
+	end(nil)
 	if err := s.note(ctx, k.noter, s.policy, &s.verdict); err != nil {
 		return err
 	}
@@ -119,6 +121,7 @@ func (s *signIn) note(ctx context.Context, noter Noter, p *posture.Policy, v *po
 	if !seen.NoteFailures(p, v, s.now) {
 		return nil
 	}
+	end := web.Step(ctx, "note failures")
 	_, err := noter.UpdateDevice(ctx, seen.ID, func(d *posture.Device, exists bool) error {
 		if !exists {
 			return posture.ErrNoDevice
@@ -127,6 +130,7 @@ func (s *signIn) note(ctx context.Context, noter Noter, p *posture.Policy, v *po
 		d.NoteFailures(p, &v, s.now)
 		return nil
 	})
+	end(err)
 	if err != nil {
 		return unavailable(fmt.Errorf("note what device %q fails: %w", seen.ID, err))
 	}
@@ -215,9 +219,12 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 	}
 }
 
-// recorded maps the error of recording the decision, or puts what was decided
-// into the request's log record.
-func (s *signIn) recorded(ctx context.Context, err error) error {
+// record has the decision made durable, maps what goes wrong with that, and puts
+// what was decided into the request's log record.
+func (s *signIn) record(ctx context.Context, decide func() error) error {
+	end := web.Step(ctx, "record decision")
+	err := decide()
+	end(err)
 	switch {
 	case errors.Is(err, posture.ErrReplayed):
 		return &web.Error{Status: http.StatusBadRequest, Reason: "replayed", Err: err}

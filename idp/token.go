@@ -155,7 +155,10 @@ func (t *Token) redeem(ctx context.Context, rp *RelyingParty, request *oidc.Toke
 	case err != nil:
 		return nil, err
 	}
-	if answer.IDToken, err = prepared.Sign(ctx, signer); err != nil {
+	end := web.Step(ctx, "sign ID token")
+	answer.IDToken, err = prepared.Sign(ctx, signer)
+	end(err)
+	if err != nil {
 		return nil, unavailable(fmt.Errorf("sign ID token: %w", err))
 	}
 	return &answer, nil

@@ -31,6 +31,7 @@ import (
 //	told/<hash of name>                     empty: of that was told once and for all
 //	import                                  importRecord: the one import in hand
 //	staged/<number>                         []posture.Report: rows of that import
+//	probe                                   spaces: written to see whether that goes, and deleted
 //	lastimport                              text: Unix nanoseconds of the last import, applied or not
 //
 // What comes from outside and could shape a key stands last in it, or hashed,
@@ -50,6 +51,7 @@ const (
 	importKey      = "import"
 	stagedPrefix   = "staged/"
 	lastImportKey  = "lastimport"
+	probeKey       = "probe"
 )
 
 func deviceKey(id string) string                     { return devicePrefix + id }

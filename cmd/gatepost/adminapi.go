@@ -17,6 +17,7 @@ import (
 // process is what the administration API tells of the process itself, and what
 // it counts.
 type process struct {
+	signIns   *signInMetrics // nil: nobody counts
 	started   time.Time
 	stopping  <-chan struct{}
 	askedOCSP func(result string)

@@ -64,6 +64,9 @@ type Config struct {
 	// default is always there; writing it here changes it.
 	Policies map[string]Policy `yaml:"policies"`
 
+	// Tracing is where traces of sign-ins go. By default there are none.
+	Tracing Tracing `yaml:"tracing"`
+
 	file  string         // as given, for faults
 	lines map[string]int // the line of every key that is written, by its path
 }

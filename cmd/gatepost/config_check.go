@@ -69,6 +69,7 @@ func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Tim
 	k.checkAuthorities(c)
 	k.checkMetadata(c)
 	k.checkClients(c)
+	k.checkTracing(c)
 	if err := ctx.Err(); err != nil {
 		f.addAt(0, "", "was not checked to the end: "+err.Error(), "")
 	}

@@ -28,10 +28,15 @@ func (k *checker) checkSecretFile(path, name string) {
 		return
 	}
 	_, err := readSecrets(name)
+	k.secretFault(path, name, "the secret", err)
+}
+
+// secretFault adds what is wrong with a file of secrets, if anything is.
+func (k *checker) secretFault(path, name, what string, err error) {
 	bad := (*secretFileError)(nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		k.add(path, "names a file that does not exist", "write the path of the file with the secret, relative to "+k.file)
+		k.add(path, "names a file that does not exist", "write the path of the file with "+what+", relative to "+k.file)
 	case errors.As(err, &bad):
 		k.add(path, quote(name)+" "+bad.problem, bad.instead)
 	case err != nil:

@@ -178,6 +178,13 @@ func (d *decoder) scalar(path, text string, to reflect.Value) {
 			return
 		}
 		to.SetInt(int64(n))
+	case float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			d.add(path, quote(text)+" is not a number", "write a number, such as 0.1")
+			return
+		}
+		to.SetFloat(x)
 	case bool:
 		if text != "true" && text != "false" {
 			d.add(path, quote(text)+" is not known", "write true or false")

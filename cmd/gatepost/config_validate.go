@@ -53,6 +53,7 @@ func (c *Config) setDefaults() {
 		c.Devices.CertificateLifetime = lifetimeDefault
 	}
 	c.Devices.Reports.setDefaults(c.written)
+	c.Tracing.setDefaults(c.written)
 	for i := range c.RelyingParties {
 		rp := &c.RelyingParties[i]
 		set(&rp.Policy, defaultPolicy)
@@ -116,6 +117,7 @@ func (c *Config) resolve(dir string) {
 			}
 		}
 	}
+	abs(&c.Tracing.HeadersFile)
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
 		abs(&c.RelyingParties[i].OIDC.ClientSecretFile)
@@ -143,6 +145,7 @@ func (c *Config) validate(f *findings) {
 	c.validateDevices(f)
 	c.validateParties(f)
 	c.validatePolicies(f)
+	c.Tracing.validate(f)
 }
 
 func (c *Config) validateURLs(f *findings) {

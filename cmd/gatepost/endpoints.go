@@ -37,6 +37,8 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 		Rechecker: &devices.Rechecker{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: pages.Now}},
 	}
 	sso, authorize, token := g.sso(records, verifier, explainer, pages.Now), g.authorize(records, verifier, explainer, pages.Now), g.tokenEndpoints(records, options)
+	sso.Recorder, authorize.Recorder = p.signIns.recorder(records), p.signIns.recorder(records)
+	sso.Inventory, authorize.Inventory = p.signIns.inventory(records), p.signIns.inventory(records)
 	signIns := []endpoint{
 		{"GET /saml/sso", sso.ServeSSO, &pages}, {"POST /saml/sso", sso.ServeSSO, &pages},
 		{"GET /oidc/authorize", authorize.ServeAuthorize, &pages}, {"POST /oidc/authorize", authorize.ServeAuthorize, &pages},

@@ -27,8 +27,9 @@ import (
 // finish with the one they began with.
 type generation struct {
 	config     *Config
-	keyring    *certs.Keyring // RSA: answers by SAML, and ID tokens
-	es256      *certs.Keyring // P-256: ID tokens; nil if none is configured
+	keyring    *certs.Keyring      // RSA: answers by SAML, and ID tokens
+	es256      *certs.Keyring      // P-256: ID tokens; nil if none is configured
+	trusted    []*x509.Certificate // authorities of the configuration
 	authority  *certs.Authority
 	tickets    *idp.Tickets
 	logKey     ed25519.PrivateKey // signs the log's bounds
@@ -72,6 +73,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	}
 	verifier, err := newVerifier(c, g.authority)
 	if err != nil {
+		return nil, err
+	}
+	if g.trusted, err = readAuthorities(c); err != nil {
 		return nil, err
 	}
 	if g.proxy, err = newProxy(c.Devices.Proxy); err != nil {

@@ -13,7 +13,8 @@ func TestMain(m *testing.M) {
 	// Programs with the race detector would sleep for a second at their end.
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	testscript.Main(m, map[string]func(){
-		"gatepost": main,
-		"okta":     oktaMain,
+		"gatepost":          main,
+		"gatepost-fullable": fullableMain,
+		"okta":              oktaMain,
 	})
 }

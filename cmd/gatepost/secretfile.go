@@ -29,15 +29,26 @@ func (e *secretFileError) Error() string { return quote(e.path) + " " + e.proble
 // readSecrets reads the secrets of a client from a file that only its owner may
 // read: the secret, and behind it, while it is being changed, the former one.
 func readSecrets(path string) ([]string, error) {
-	fault := func(problem, instead string) ([]string, error) {
+	data, err := readSecretFile(path)
+	if err != nil {
+		return nil, err
+	}
+	secrets, problem, instead := parseSecrets(data)
+	if problem != "" {
 		return nil, &secretFileError{path, problem, instead}
 	}
+	return secrets, nil
+}
+
+// readSecretFile reads up to one byte more than maxSecretFile of a file that only
+// its owner may read.
+func readSecretFile(path string) ([]byte, error) {
 	// Opening a pipe might not end.
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		if err != nil {
 			return nil, err
 		}
-		return fault("is no file", "write the path of the file itself")
+		return nil, &secretFileError{path, "is no file", "write the path of the file itself"}
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -51,15 +62,7 @@ func readSecrets(path string) ([]string, error) {
 	if bad := secretFileAccess(path, info); bad != nil {
 		return nil, bad
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err != nil {
-		return nil, err
-	}
-	secrets, problem, instead := parseSecrets(data)
-	if problem != "" {
-		return fault(problem, instead)
-	}
-	return secrets, nil
+	return io.ReadAll(io.LimitReader(file, maxSecretFile+1))
 }
 
 // makeSecretFile writes a new secret to a file that is not there yet, and gives

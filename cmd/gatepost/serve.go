@@ -95,6 +95,7 @@ type server struct {
 	kv      store.KV
 	records *store.Records
 	ops     *ops
+	tracing *tracing // nil: nothing is traced
 	sites   *certs.Sites
 	web     *web.Options
 	current generations
@@ -120,8 +121,9 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	if err != nil {
 		return nil, err
 	}
-	s.kv, s.records = kv, store.New(sparing{kv})
-	s.ops = newOps(s.records, s.current.lists)
+	s.ops = newOps(kv, c.StorePath(), &s.current, o.now, o.log)
+	s.kv, s.records, s.process.signIns = kv, s.ops.records, s.ops.signIns
+	s.ops.watchGate(s.process.gate)
 	s.web = &web.Options{Log: o.log, Now: o.now, Count: s.ops.count}
 	s.misdirected = web.Handle("misdirected", func(http.ResponseWriter, *http.Request) error {
 		return &web.Error{Status: http.StatusMisdirectedRequest, Reason: "misdirected", Public: "This connection is for another host."}
@@ -130,10 +132,14 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		if err != nil {
 			s.stopBackground()
 			s.closeListeners()
+			s.tracing.stop(o.log)
 			kv.Close()
 		}
 	}()
 
+	if s.tracing, err = newTracing(c.Tracing, s.ops.spans, s.web); err != nil {
+		return nil, err
+	}
 	g, err := newGeneration(ctx, c, s.records, nil, s.process, s.web)
 	if err != nil {
 		return nil, err
@@ -142,6 +148,7 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 		return nil, err
 	}
 	s.current.adopt(ctx, s.background, g)
+	s.current.watching.Go(func() { s.ops.countDevices(s.background) })
 
 	if err := s.listen(c); err != nil {
 		return nil, err
@@ -244,8 +251,8 @@ func (s *server) tryReload(ctx context.Context) error {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", f.String()))
 	}
 	former := s.current.Load()
-	if c.Storage != former.config.Storage || c.Listen != former.config.Listen {
-		return errors.New("storage and listen cannot change while the server runs; restart it for that")
+	if c.Storage != former.config.Storage || c.Listen != former.config.Listen || c.Tracing != former.config.Tracing {
+		return errors.New("storage, listen and tracing cannot change while the server runs; restart it for that")
 	}
 	g, err := newGeneration(ctx, c, s.records, former, s.process, s.web)
 	if err != nil {
@@ -273,6 +280,7 @@ func (s *server) stop() error {
 			faults = append(faults, h.Close())
 		}
 	}
+	s.tracing.stop(s.log)
 	<-s.swept
 	<-s.sealed
 	// What the last requests noted waits for no next start.

@@ -11,18 +11,21 @@ import (
 )
 
 // exchange is what is known of one request and its answer. It holds the writer
-// and the context that the handler gets, so that the three are one allocation.
+// and is the context that the handler gets, so that the three are one allocation.
+// As a context it is the request's own, whose Done it has, so package context sees
+// through it and starts no goroutine.
 type exchange struct {
-	start     time.Time
-	reference string
-	w         response
-	ctx       requestContext
+	context.Context // of the request as it came
+	start           time.Time
+	reference       string
+	w               response
 
 	mu     sync.Mutex // handlers may annotate from their goroutines
 	attrs  []slog.Attr
 	refuse *Error // by the answer itself, which is no error of HTTP; nil: not so
 
-	gate *Gate // that let the request in as one that can wait; nil: none did
+	gate  *Gate  // that let the request in as one that can wait; nil: none did
+	trace *Trace // that follows the request; nil: none does
 }
 
 type exchangeKey struct{}
@@ -33,18 +36,12 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// requestContext is the request's context with its exchange. Done is the
-// parent's, so package context sees through it and starts no goroutine.
-type requestContext struct {
-	context.Context
-	x *exchange
-}
-
-func (c *requestContext) Value(key any) any {
+// Value implements context.Context.
+func (x *exchange) Value(key any) any {
 	if key == (exchangeKey{}) {
-		return c.x
+		return x
 	}
-	return c.Context.Value(key)
+	return x.Context.Value(key)
 }
 
 // response notes what was sent.
@@ -119,7 +116,13 @@ func (h *handler) record(x *exchange, r *http.Request, e *Error) {
 	if h.Count != nil {
 		h.Count(h.route, status, reason, end.Sub(x.start))
 	}
-	ctx := x.ctx.Context
+	if x.trace != nil {
+		x.mu.Lock()
+		attrs := x.attrs
+		x.mu.Unlock()
+		x.trace.End(status, reason, x.reference, attrs)
+	}
+	ctx := x.Context
 	if !h.log.Enabled(ctx, level) {
 		return
 	}

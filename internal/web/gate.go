@@ -61,6 +61,14 @@ func NewGate(now func() time.Time, limits GateLimits) *Gate {
 	return &Gate{now: now, limits: limits, slots: make(chan struct{}, limits.Computing)}
 }
 
+// Depths tells how many requests of each kind are in hand, and how many that can
+// wait have not been let in yet.
+func (g *Gate) Depths() (urgent, patient, waiting int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.urgent, g.patient, len(g.waiting)
+}
+
 // Urgent makes a handler of requests that somebody waits for.
 func (g *Gate) Urgent(h HandlerFunc) HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {

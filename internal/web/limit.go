@@ -36,3 +36,6 @@ func (l *Limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Refused tells how many requests were refused since the start.
 func (l *Limiter) Refused() int64 { return l.refused.Load() }
+
+// InHand tells how many requests are in hand now.
+func (l *Limiter) InHand() int { return len(l.slots) }

@@ -36,6 +36,9 @@ type Options struct {
 	// Count is told of every request, for metrics; reason is empty when no
 	// error was returned and nothing was Refused. nil: nobody is told.
 	Count func(route string, status int, reason string, d time.Duration)
+	// Trace is asked about every request whether it follows it; nil: it does not.
+	// nil: nobody is asked.
+	Trace func(r *http.Request, route string) *Trace
 	// WriteError writes the answer for an error, as a page or as JSON. The
 	// error's Status and Public are always filled in. nil: Problem.
 	WriteError func(w http.ResponseWriter, r *http.Request, e *Error, reference string)
@@ -89,15 +92,17 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{start: h.Now(), reference: h.NewReference()}
+	x := &exchange{Context: r.Context(), start: h.Now(), reference: h.NewReference()}
 	x.w.ResponseWriter = w
-	x.ctx = requestContext{Context: r.Context(), x: x}
+	if h.Trace != nil {
+		x.trace = h.Trace(r, h.route)
+	}
 	header := w.Header()
 	for name, value := range h.common {
 		header[name] = value
 	}
 	countRequest(r.Context())
-	r = r.WithContext(&x.ctx)
+	r = r.WithContext(x)
 
 	err := h.limitBody(w, r)
 	if err == nil {
@@ -151,7 +156,7 @@ func (h *handler) call(f HandlerFunc, x *exchange, r *http.Request) (err error) 
 
 // answer maps err and writes its answer unless one has begun.
 func (h *handler) answer(x *exchange, r *http.Request, err error) *Error {
-	e := mapError(x.ctx.Context, err)
+	e := mapError(x.Context, err)
 	if x.w.status != 0 {
 		if e.Reason == reasonInternal {
 			e.Reason = "response_cut"

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"Ownership", testOwnership},
 		{"Context", testContext},
 		{"Closed", testClosed},
+		{"Probe", testProbe},
 		{"Counter", testCounter},
 		{"ClaimOnce", testClaimOnce},
 		{"Transfers", testTransfers},
