@@ -264,7 +264,7 @@ func newWorld(t *testing.T) *world {
 		&Issuing{
 			Issuer:    &devices.Issuer{Authority: w.authority, Records: w.memory, Now: clock},
 			Authority: w.authority.Certificate},
-		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}},
+		&Import{Importer: &devices.Importer{Begin: w.begin, Now: clock}, Noter: &noter{}, Now: clock},
 		&RelyingParties{Records: w.memory, File: func() []RelyingParty { return w.file },
 			InFile: func(name string) bool {
 				return slices.ContainsFunc(w.file, func(rp RelyingParty) bool { return rp.Name == name })

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,8 @@ type Importer interface {
 // {"result": ...} or {"problem": ...}.
 type Import struct {
 	Importer Importer
+	Noter    Noter // of imports that are held
+	Now      func() time.Time
 }
 
 // maxImport is how many bytes a file may have: more than the rows that are
@@ -81,6 +84,10 @@ func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		out.send(importLine{Result: &result})
 		return out.err
+	}
+	if errors.Is(err, devices.ErrHeld) {
+		held := posture.Event{Time: h.Now(), Kind: posture.ImportHeld, Why: fmt.Sprintf("source %q: %v", source, err), By: principalOf(r.Context()).Name}
+		err = errors.Join(err, h.Noter.Note(r.Context(), held))
 	}
 	failure := fail(err)
 	// Closing the connection on what the client is still sending would take the

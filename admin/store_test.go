@@ -60,7 +60,7 @@ func newStored(t *testing.T) (*Client, *store.Records) {
 		}},
 		&Issuing{Authority: authority.Certificate,
 			Issuer: &devices.Issuer{Authority: authority, Records: records, Now: clock}},
-		&Import{Importer: &devices.Importer{Begin: begin, Now: later}},
+		&Import{Importer: &devices.Importer{Begin: begin, Now: later}, Noter: &noter{}, Now: clock},
 		&Decisions{Log: records, Interval: time.Millisecond},
 	)
 	return NewSocketClient(serve(t, h)), records

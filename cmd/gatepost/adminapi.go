@@ -55,7 +55,7 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 			},
 			Now: now,
 		},
-		&admin.Import{Importer: &devices.Importer{Begin: beginImport(records), Now: now}},
+		&admin.Import{Importer: &devices.Importer{Begin: beginImport(records), Now: now}, Noter: records, Now: now},
 		&admin.Issuing{
 			Issuer: &devices.Issuer{
 				Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now,
@@ -86,6 +86,10 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 		&admin.Keys{Rings: g.adminKeyrings, Now: now},
 		&admin.Decisions{Log: records, Stopping: p.stopping},
 		&admin.Log{Records: records, Key: logKey, OCSF: func(*posture.Event, *posture.Decision) ([]byte, error) { return nil, errors.New("not yet") }},
+		&admin.Webhooks{
+			Records: webhookRecords{records}, Letters: records, Verify: newSender().Verify, Now: now,
+			Key: func(salt string) ([]byte, error) { return webhookKey(g.authority, salt) },
+		},
 		&admin.APITokens{Records: records, Now: now},
 		&admin.Overview{Version: version(), Endpoints: g.config.endpoints(), LogKey: logKey, StartedAt: p.started, Now: now, Counts: g.counts(records)},
 	} {

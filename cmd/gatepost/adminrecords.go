@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"gatepost.dev/admin"
@@ -127,4 +128,15 @@ func clientRecord(c *admin.OIDCClient) store.RelyingParty {
 		r.OIDC.Secrets = append(r.OIDC.Secrets, store.ClientSecret{Hash: hex.EncodeToString(s.Hash[:]), AddedAt: s.AddedAt, ExpiresAt: s.ExpiresAt})
 	}
 	return r
+}
+
+// webhookRecords is store.Records with errors as admin names them.
+type webhookRecords struct{ *store.Records }
+
+func (w webhookRecords) AddWebhook(ctx context.Context, hook posture.Webhook) error {
+	err := w.Records.AddWebhook(ctx, hook)
+	if errors.Is(err, store.ErrTooMany) {
+		return fmt.Errorf("%w: %w", admin.ErrTooMany, err)
+	}
+	return err
 }

@@ -36,6 +36,7 @@ type call struct {
 func TestAPIDocument(t *testing.T) {
 	t.Parallel()
 	w := newAPIWorld(t)
+	receiver := newReceiver(t)
 	var tag, token, apiToken, key string
 	member := func(to *string, name string) func([]byte) {
 		return func(answer []byte) {
@@ -99,6 +100,12 @@ func TestAPIDocument(t *testing.T) {
 		call{operation: "POST keys/rotate", status: 201, keep: member(&key, "id")},
 		call{operation: "GET keys"},
 		call{operation: "GET status"},
+		call{operation: "POST webhooks", body: admin.NewWebhook{Name: "siem", URL: receiver.url, Events: []posture.EventKind{posture.DeviceRetired}}, status: 201},
+		call{operation: "POST webhooks/{name}/verify", path: "webhooks/siem/verify"},
+		call{operation: "GET webhooks"},
+		call{operation: "GET webhooks/{name}/dead", path: "webhooks/siem/dead?limit=10"},
+		call{operation: "POST webhooks/{name}/retry", path: "webhooks/siem/retry", body: map[string]any{}},
+		call{operation: "DELETE webhooks/{name}", path: "webhooks/siem", status: 204},
 		call{operation: "GET log", path: "log?limit=1000&node=main"},
 		call{operation: "GET log/export"},
 		call{operation: "GET log/verify"},

@@ -69,12 +69,13 @@ func TestAPIRoleTable(t *testing.T) {
 	want := map[posture.Role][]string{
 		posture.Helpdesk: {"POST actions/lift", "POST actions/quarantine", "POST actions/recheck"},
 		posture.Operator: {
-			"DELETE tokens/{id}", "GET tokens", "PATCH devices/{id}", "POST actions/retire", "POST devices/import", "POST devices/{id}/approve",
-			"POST devices/{id}/certificates", "POST devices/{id}/release", "POST policies/simulate", "POST tokens",
+			"DELETE tokens/{id}", "GET tokens", "GET webhooks", "GET webhooks/{name}/dead", "PATCH devices/{id}", "POST actions/retire", "POST devices/import", "POST devices/{id}/approve",
+			"POST devices/{id}/certificates", "POST devices/{id}/release", "POST policies/simulate", "POST tokens", "POST webhooks/{name}/retry",
 		},
 		posture.Admin: {
-			"DELETE api-tokens/{id}", "DELETE clients/{name}", "DELETE relying-parties/{name}", "GET api-tokens", "POST api-tokens", "POST clients",
-			"POST clients/{name}/rotate-secret", "POST keys/rotate", "POST keys/{id}/activate", "POST relying-parties",
+			"DELETE api-tokens/{id}", "DELETE clients/{name}", "DELETE relying-parties/{name}", "DELETE webhooks/{name}", "GET api-tokens", "POST api-tokens", "POST clients",
+			"POST clients/{name}/rotate-secret", "POST keys/rotate", "POST keys/{id}/activate", "POST relying-parties", "POST webhooks",
+			"POST webhooks/{name}/verify",
 		},
 	}
 	got := map[posture.Role][]string{}

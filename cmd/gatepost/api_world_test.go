@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type apiWorld struct {
 	roots     *x509.CertPool
 	document  *openapi3.T
 	secrets   map[string]string // API tokens by what they are
+	later     atomic.Int64      // how far the server's clock is ahead
 }
 
 // secretOf is a secret that the world knows the token of.
@@ -58,7 +60,7 @@ func newAPIWorld(t *testing.T) *apiWorld {
 	}
 	c.Listen.Ops = "127.0.0.1:0"
 	w.server, err = startServer(t.Context(), c, serverOptions{
-		log: slog.New(slog.DiscardHandler), now: time.Now, getenv: os.LookupEnv, listener: listener, configFile: filepath.Join(w.dir, "gatepost.yaml"),
+		log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, getenv: os.LookupEnv, listener: listener, configFile: filepath.Join(w.dir, "gatepost.yaml"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +103,7 @@ func (w *apiWorld) addTokens(t *testing.T) {
 func (w *apiWorld) addToken(t *testing.T, name string, role posture.Role, change func(t *posture.APIToken)) {
 	t.Helper()
 	now := time.Now()
-	token := posture.APIToken{Hash: devices.HashToken(secretOf(name)), Name: name, Role: role, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	token := posture.APIToken{Hash: devices.HashToken(secretOf(name)), Name: name, Role: role, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
 	change(&token)
 	if err := w.records.AddAPIToken(t.Context(), token); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ type commandLine struct {
 	Key       keyCommand       `cmd:"" help:"Keys that sign answers."`
 	Decisions decisionsCommand `cmd:"" help:"What was decided, for whom and why."`
 	Log       logCommand       `cmd:"" help:"Who changed what, what was decided and what happened: a log that shows if it was tampered with."`
+	Webhook   webhookCommand   `cmd:"" help:"Receivers elsewhere that are told of events."`
 	Bench     benchCommand     `cmd:"" help:"Measure how fast a server is here, on one of its own."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }

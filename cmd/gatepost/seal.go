@@ -15,7 +15,6 @@ const sealEvery = 200 * time.Millisecond
 // seal writes what was noted into the log, again and again, and deletes what is
 // older than it is kept.
 func (s *server) seal(ctx context.Context) {
-	defer close(s.sealed)
 	ticker := time.NewTicker(sealEvery)
 	defer ticker.Stop()
 	for failing := false; ; {

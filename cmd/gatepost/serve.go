@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -108,13 +109,13 @@ type server struct {
 	failed                      chan error
 	background                  context.Context // ends when the server stops
 	stopBackground              context.CancelFunc
-	swept, sealed               chan struct{}
+	loops                       sync.WaitGroup // that run in the background
 }
 
 // startServer opens the store and the listeners, and serves. Everything that
 // runs is wired here.
 func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, err error) {
-	s := &server{serverOptions: o, failed: make(chan error, 3), swept: make(chan struct{}), sealed: make(chan struct{})}
+	s := &server{serverOptions: o, failed: make(chan error, 3)}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	s.process = newProcess(o.now, s.background.Done(), s.askedOCSP)
 	kv, err := bolt.Open(c.StorePath(), bolt.Options{Singly: o.singly})
@@ -153,8 +154,9 @@ func startServer(ctx context.Context, c *Config, o serverOptions) (_ *server, er
 	if err := s.listen(c); err != nil {
 		return nil, err
 	}
-	go s.sweep(s.background)
-	go s.seal(s.background)
+	for _, loop := range []func(context.Context){s.sweep, s.seal, s.deliver} {
+		s.loops.Go(func() { loop(s.background) })
+	}
 
 	errorLog := slog.NewLogLogger(o.log.Handler(), slog.LevelDebug) // a browser aborts a handshake at every sign-in
 	public := &http.Server{
@@ -281,8 +283,7 @@ func (s *server) stop() error {
 		}
 	}
 	s.tracing.stop(s.log)
-	<-s.swept
-	<-s.sealed
+	s.loops.Wait()
 	// What the last requests noted waits for no next start.
 	faults = append(faults, s.records.Seal(ctx, s.current.Load().logKey, webhook.Body))
 	s.current.watching.Wait()

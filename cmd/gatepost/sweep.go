@@ -52,7 +52,6 @@ var errSettled = errors.New("noted already")
 // sweep deletes, again and again, the claims that cannot be replayed any more,
 // and the grants and tokens that cannot be used any more.
 func (s *server) sweep(ctx context.Context) {
-	defer close(s.swept)
 	s.resumeImports(ctx)
 	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
 	defer ticker.Stop()
@@ -68,6 +67,7 @@ func (s *server) sweep(ctx context.Context) {
 				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants or tokens not swept", slog.String("error", err.Error()))
 			}
 			s.prune(ctx)
+			s.warnOfExpiry(ctx)
 			if now := s.now(); now.Sub(judged) >= judgeEvery || now.Before(judged) {
 				judged = now
 				if err := s.judgeAll(ctx); err != nil && ctx.Err() == nil {
