@@ -97,6 +97,11 @@ var packages = map[string]rule{
 		why:     "the log's chain: bytes and keys, so that anybody can verify an export",
 		imports: []string{"posture"},
 	},
+	"events/ocsf": {
+		why:     "what an event is called in a SIEM follows from the event alone",
+		imports: []string{"posture"},
+		never:   world, except: []string{"net/url", "net/netip"},
+	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
 		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
