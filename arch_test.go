@@ -101,6 +101,11 @@ var packages = map[string]rule{
 		why:     "delivers events to receivers elsewhere; what waits is behind its own small interface",
 		imports: []string{"posture"},
 	},
+	"events/ocsf": {
+		why:     "what an event is called in a SIEM follows from the event alone",
+		imports: []string{"posture"},
+		never:   world, except: []string{"net/url", "net/netip"},
+	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
 		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
@@ -131,7 +136,7 @@ var packages = map[string]rule{
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
-			"events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
+			"events/ocsf", "events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 	},
 }
 

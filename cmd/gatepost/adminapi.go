@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"time"
 
 	"gatepost.dev/admin"
 	"gatepost.dev/devices"
+	"gatepost.dev/events/ocsf"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
 	"gatepost.dev/store"
@@ -85,7 +85,7 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 		},
 		&admin.Keys{Rings: g.adminKeyrings, Now: now},
 		&admin.Decisions{Log: records, Stopping: p.stopping},
-		&admin.Log{Records: records, Key: logKey, OCSF: func(*posture.Event, *posture.Decision) ([]byte, error) { return nil, errors.New("not yet") }},
+		&admin.Log{Records: records, Key: logKey, OCSF: g.ocsf},
 		&admin.Webhooks{
 			Records: webhookRecords{records}, Letters: records, Verify: newSender().Verify, Now: now,
 			Key: func(salt string) ([]byte, error) { return webhookKey(g.authority, salt) },
@@ -104,6 +104,11 @@ func (c *Config) endpoints() admin.Endpoints {
 	return admin.Endpoints{
 		Issuer: p.Issuer, EntityID: c.EntityID(), SSO: c.SSOURL(), Authorize: p.AuthorizeURL, Token: p.TokenURL, KeySet: p.JWKSURL, UserInfo: p.UserInfoURL,
 	}
+}
+
+// ocsf is an event as SIEMs read it.
+func (g *generation) ocsf(e *posture.Event, d *posture.Decision) ([]byte, error) {
+	return ocsf.Marshal(e, d, ocsf.Product{Version: version(), Issuer: g.config.Issuer})
 }
 
 // mountAPI serves the administration API: on the socket to its owner, and on the
