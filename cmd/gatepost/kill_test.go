@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"maps"
 	"os"
@@ -12,7 +13,11 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
+	"gatepost.dev/certs"
 	"gatepost.dev/conform"
+	"gatepost.dev/events/trail"
+	"gatepost.dev/events/webhook"
+	"gatepost.dev/posture"
 	"gatepost.dev/store"
 	"gatepost.dev/store/bolt"
 )
@@ -85,6 +90,54 @@ func (a *acknowledged) check(t *testing.T, path string) {
 		page, err := records.Tokens(t.Context(), token, 1)
 		if err != nil || len(page) != 1 || page[0].ID() != token || page[0].UsedBy != id {
 			t.Errorf("device %q: its token %+v: %v", id, page, err)
+		}
+	}
+	a.checkLog(t, records, filepath.Dir(path))
+}
+
+// checkLog demands that the log is whole and says once of each device that it
+// enrolled.
+func (a *acknowledged) checkLog(t *testing.T, records *store.Records, dir string) {
+	t.Helper()
+	authority, err := certs.LoadAuthority(filepath.Join(dir, "device-ca.crt"), filepath.Join(dir, "device-ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := newLogKey(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.Seal(t.Context(), key, webhook.Body); err != nil {
+		t.Fatal(err)
+	}
+	bounds, err := records.LogBounds(t.Context())
+	if err != nil || len(bounds) != 1 {
+		t.Fatalf("%+v, %v", bounds, err)
+	}
+	v, err := trail.NewVerifier(bounds[0], key.Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := records.LogEntries(t.Context(), bounds[0].Node, 0, int(v.Total())+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]int{}
+	for _, text := range kept {
+		e, err := v.Add(text, func(id string) ([]byte, error) { return records.DecisionRecord(t.Context(), id) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Event.Kind == posture.DeviceEnrolled {
+			said[e.Event.DeviceID]++
+		}
+	}
+	if _, _, err := v.End(); err != nil {
+		t.Error(err)
+	}
+	for id := range a.devices {
+		if said[id] != 1 {
+			t.Errorf("the log says %d times that device %q enrolled", said[id], id)
 		}
 	}
 }
