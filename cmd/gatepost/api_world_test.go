@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ type apiWorld struct {
 	document  *openapi3.T
 	secrets   map[string]string // API tokens by what they are
 	later     atomic.Int64      // how far the server's clock is ahead
+	clients   sync.Map
 }
 
 // secretOf is a secret that the world knows the token of.
@@ -60,12 +62,16 @@ func newAPIWorld(t *testing.T) *apiWorld {
 	}
 	c.Listen.Ops = "127.0.0.1:0"
 	w.server, err = startServer(t.Context(), c, serverOptions{
-		log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, getenv: os.LookupEnv, listener: listener, configFile: filepath.Join(w.dir, "gatepost.yaml"),
+		log: slog.New(slog.DiscardHandler), now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, getenv: os.LookupEnv, listener: listener, configFile: filepath.Join(w.dir, "gatepost.yaml"), sweepEvery: 50 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		w.clients.Range(func(_, client any) bool {
+			client.(*http.Client).CloseIdleConnections()
+			return true
+		})
 		if err := w.stop(); err != nil {
 			t.Error(err)
 		}
@@ -143,15 +149,7 @@ func (w *apiWorld) askWith(t *testing.T, method, path, contentType string, body 
 
 func (w *apiWorld) send(t *testing.T, n int, method, path, contentType string, body []byte, headers map[string]string) (*http.Response, []byte) {
 	t.Helper()
-	from := &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n)|1)}
-	dialer := &net.Dialer{LocalAddr: from}
-	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: w.roots}, DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			_, port, _ := net.SplitHostPort(addr)
-			return dialer.DialContext(ctx, "tcp4", "127.0.0.1:"+port)
-		},
-	}}
+	client := w.client(n)
 	request, err := http.NewRequestWithContext(t.Context(), method, w.base+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +172,23 @@ func (w *apiWorld) send(t *testing.T, n int, method, path, contentType string, b
 		t.Fatal(err)
 	}
 	return response, answer
+}
+
+// client is the one that has the n-th address.
+func (w *apiWorld) client(n int) *http.Client {
+	if known, ok := w.clients.Load(n); ok {
+		return known.(*http.Client)
+	}
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n)|1)}}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: w.roots},
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(addr)
+			return dialer.DialContext(ctx, "tcp4", "127.0.0.1:"+port)
+		},
+	}}
+	known, _ := w.clients.LoadOrStore(n, client)
+	return known.(*http.Client)
 }
 
 // check judges a request and its answer by the document, as somebody else's

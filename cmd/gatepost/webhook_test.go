@@ -114,7 +114,7 @@ func TestWebhookOutage(t *testing.T) {
 	w, r := newAPIWorld(t), newReceiver(t)
 	w.post(t, "devices/import?format=csv", []byte(testDevices), nil)
 	var issued admin.IssuedWebhook
-	w.post(t, "webhooks", admin.NewWebhook{Name: "siem", URL: r.url}, &issued)
+	w.post(t, "webhooks", admin.NewWebhook{Name: "siem", URL: r.url, Events: []posture.EventKind{posture.DeviceQuarantined, posture.DeviceReleased}}, &issued)
 	if issued.VerifiedAt.IsZero() || issued.Unverified != "" || !strings.HasPrefix(issued.Secret, "whsec_") {
 		t.Fatalf("%+v", issued)
 	}
@@ -232,7 +232,7 @@ func TestWebhookUnverified(t *testing.T) {
 	r.server.Close()
 	w.post(t, "devices/import?format=csv", []byte(testDevices), nil)
 	var issued admin.IssuedWebhook
-	w.post(t, "webhooks", admin.NewWebhook{Name: "siem", URL: r.url}, &issued)
+	w.post(t, "webhooks", admin.NewWebhook{Name: "siem", URL: r.url, Events: []posture.EventKind{posture.DeviceRetired}}, &issued)
 	if !issued.VerifiedAt.IsZero() || !strings.Contains(issued.Unverified, "connection refused") {
 		t.Errorf("%+v", issued)
 	}
