@@ -93,8 +93,7 @@ func examples() map[string]*example {
 	all["retired"].event.Why = "sold"
 	all["held"] = &example{posture.Event{Time: noon, Kind: posture.ImportHeld, Why: "412 of 900 devices", By: "bob",
 		Detail: json.RawMessage(`{"source":"jamf","unmanaged":412,"of":900}`)}, nil}
-	all["expiring"] = &example{posture.Event{Time: noon, Kind: posture.KeyExpiring, Why: "the signing key k1 ends in 14 days",
-		Detail: json.RawMessage(`{"id":"k1","ends":"2026-12-06T16:00:00Z"}`)}, nil}
+	all["expiring"] = &example{posture.Event{Time: noon, Kind: posture.KeyExpiring, Why: "the RS256 signing key k1 (active) ends at 2026-12-06T16:00:00Z"}, nil}
 	all["new kind"] = &example{at("device.moved"), nil}
 	for name, x := range all { // IDs as the log gives them, but the same each time
 		h := fnv.New64a()

@@ -1,7 +1,6 @@
 package ocsf
 
 import (
-	"encoding/json"
 	"slices"
 
 	"gatepost.dev/posture"
@@ -80,27 +79,14 @@ func (w *writer) deviceFinding() {
 func (w *writer) keyFinding() {
 	e := w.event
 	v := view{"", "Signing keys and certificates are renewed in time", "A signing key or certificate ends soon", true, medium}
-	id := w.keyID()
-	w.finding(v, "key:"+id)
+	w.finding(v, "key:"+w.text(e.Why)) // which names it and its end: it is told of more than once
 	w.Compliance.StatusID, w.Compliance.Status = warning.id, warning.name
-	w.Resources = []resource{{UID: id, Name: "signing key or certificate", Type: "Key", RoleID: 3, Role: "Affected"}}
+	w.Resources = []resource{{Name: w.or(e.Why, "unknown"), Type: "Key", RoleID: 3, Role: "Affected"}}
 	if e.DeviceID != "" {
 		w.Device = w.device()
 	}
 	w.Message = w.join(": ", v.title, e.Why)
 	w.keepRaw("detail", e.Detail)
-}
-
-// keyID tells one key from another: by the "id" of the event's detail, else by
-// what is said about it.
-func (w *writer) keyID() string {
-	var detail struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(w.event.Detail, &detail); err != nil || detail.ID == "" {
-		return w.text(w.event.Why)
-	}
-	return w.text(detail.ID)
 }
 
 // finding is what all findings have.

@@ -144,7 +144,7 @@ func TestMapping(t *testing.T) {
 		"changed": {"type_uid": 600303.0, "status": "Success", "status_code": "200", "http_response.code": 200.0, "api.operation": "POST /api/v1/actions/retire",
 			"http_request.http_method": "POST", "http_request.url.path": "/api/v1/actions/retire", "http_request.url.query_string": "dry=false",
 			"api.request.data.why": "sold", "metadata.correlation_uid": "req-77"},
-		"expiring": {"type_uid": 200301.0, "status": "New", "compliance.status": "Warning", "finding_info.uid": "gatepost:key:k1", "device": nil},
+		"expiring": {"type_uid": 200301.0, "status": "New", "compliance.status": "Warning", "finding_info.uid": "gatepost:key:the RS256 signing key k1 (active) ends at 2026-12-06T16:00:00Z", "device": nil},
 		"new kind": {"type_uid": 99.0, "activity_name": "device.moved", "device.uid": "mac-1"},
 	} {
 		m := decoded(t, examples()[name].marshal(t))
