@@ -19,43 +19,54 @@ const pruned = 40
 // be told: each in one commit. It may be repeated, which finishes what an error
 // interrupted, and is to be called by one goroutine of a node.
 func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey, body func(*posture.Event) ([]byte, error)) error {
-	for {
-		hooks, err := r.Webhooks(ctx)
+	for more := true; more; {
+		// What a call that was cancelled had begun may still be written meanwhile.
+		err := retry(ctx, func() (err error) {
+			more, err = r.sealSome(ctx, key, body)
+			return err
+		})
 		if err != nil {
-			return err
-		}
-		waiting, err := r.kv.Scan(ctx, r.outbox(), "", (MaxOps-1)/(2+len(hooks)))
-		if err != nil || len(waiting) == 0 {
-			return err
-		}
-		b, rev, err := r.bounds(ctx, r.node)
-		if err != nil {
-			return err
-		}
-		ops := make([]Op, 0, MaxOps)
-		for _, e := range waiting {
-			n, err := decode[noted](e)
-			if err != nil {
-				return err
-			}
-			entry := b.Next()
-			entry.Event, entry.Decision = n.Event, n.Decision
-			encoded, err := entry.Encode()
-			if err != nil {
-				return fmt.Errorf("encode entry %d: %w", entry.Seq, err)
-			}
-			b.Append(encoded)
-			ops = append(ops, Op{Kind: Put, Key: logKey(r.node, entry.Seq), Value: encoded, Rev: Absent}, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
-			told, err := deliveries(hooks, n.Event, body)
-			if err != nil {
-				return err
-			}
-			ops = append(ops, told...)
-		}
-		if err := r.commitBounds(ctx, b, rev, key, ops); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// sealSome makes one commit of Seal; more is false when nothing was left to do.
+func (r *Records) sealSome(ctx context.Context, key ed25519.PrivateKey, body func(*posture.Event) ([]byte, error)) (more bool, err error) {
+	hooks, err := r.Webhooks(ctx)
+	if err != nil {
+		return false, err
+	}
+	waiting, err := r.kv.Scan(ctx, r.outbox(), "", (MaxOps-1)/(2+len(hooks)))
+	if err != nil || len(waiting) == 0 {
+		return false, err
+	}
+	b, rev, err := r.bounds(ctx, r.node)
+	if err != nil {
+		return false, err
+	}
+	ops := make([]Op, 0, MaxOps)
+	for _, e := range waiting {
+		n, err := decode[noted](e)
+		if err != nil {
+			return false, err
+		}
+		entry := b.Next()
+		entry.Event, entry.Decision = n.Event, n.Decision
+		encoded, err := entry.Encode()
+		if err != nil {
+			return false, fmt.Errorf("encode entry %d: %w", entry.Seq, err)
+		}
+		b.Append(encoded)
+		ops = append(ops, Op{Kind: Put, Key: logKey(r.node, entry.Seq), Value: encoded, Rev: Absent}, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
+		told, err := deliveries(hooks, n.Event, body)
+		if err != nil {
+			return false, err
+		}
+		ops = append(ops, told...)
+	}
+	return true, r.commitBounds(ctx, b, rev, key, ops)
 }
 
 func (r *Records) commitBounds(ctx context.Context, b trail.Bounds, rev uint64, key ed25519.PrivateKey, ops []Op) error {
@@ -127,38 +138,50 @@ func (r *Records) DecisionRecord(ctx context.Context, id string) ([]byte, error)
 // the order of the log, so an entry with a later time keeps those behind it.
 func (r *Records) PruneLog(ctx context.Context, keep time.Time, key ed25519.PrivateKey) (deleted int, err error) {
 	for {
-		page, err := r.kv.Scan(ctx, logPrefix+r.node+"/", "", pruned)
-		if err != nil {
+		n := 0
+		err := retry(ctx, func() (err error) { // Seal moves the end meanwhile
+			n, err = r.pruneSome(ctx, keep, key)
+			return err
+		})
+		if err != nil || n == 0 {
 			return deleted, err
 		}
-		b, rev, err := r.bounds(ctx, r.node)
-		if err != nil {
-			return deleted, err
-		}
-		var ops []Op
-		for _, e := range page {
-			entry, err := decode[trail.Entry](e)
-			if err != nil {
-				return deleted, err
-			}
-			if !entry.Event.Time.Before(keep) {
-				break
-			}
-			if entry.Seq != b.First || entry.Prev != b.Before {
-				return deleted, fmt.Errorf("%w: entry %d of the log is not the one that it begins with; nothing of it is deleted", ErrDamaged, entry.Seq)
-			}
-			b.Drop(e.Value)
-			ops = append(ops, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
-			if entry.Event.Kind == posture.Decided {
-				ops = append(ops, Op{Kind: Delete, Key: decisionKey(entry.Event.Decision), Rev: Any})
-			}
-			deleted++
-		}
-		if len(ops) == 0 {
-			return deleted, nil
-		}
-		if err := r.commitBounds(ctx, b, rev, key, ops); err != nil {
-			return deleted, err
-		}
+		deleted += n
 	}
+}
+
+// pruneSome makes one commit of PruneLog; it deletes none when nothing was left to
+// do.
+func (r *Records) pruneSome(ctx context.Context, keep time.Time, key ed25519.PrivateKey) (deleted int, err error) {
+	b, rev, err := r.bounds(ctx, r.node)
+	if err != nil {
+		return 0, err
+	}
+	page, err := r.kv.Scan(ctx, logPrefix+r.node+"/", "", pruned)
+	if err != nil {
+		return 0, err
+	}
+	var ops []Op
+	for _, e := range page {
+		entry, err := decode[trail.Entry](e)
+		if err != nil {
+			return 0, err
+		}
+		if !entry.Event.Time.Before(keep) || entry.Seq > b.Last {
+			break // or it came after the bounds were read
+		}
+		if entry.Seq != b.First || entry.Prev != b.Before {
+			return 0, fmt.Errorf("%w: entry %d of the log is not the one that it begins with; nothing of it is deleted", ErrDamaged, entry.Seq)
+		}
+		b.Drop(e.Value)
+		ops = append(ops, Op{Kind: Delete, Key: e.Key, Rev: e.Rev})
+		if entry.Event.Kind == posture.Decided {
+			ops = append(ops, Op{Kind: Delete, Key: decisionKey(entry.Event.Decision), Rev: Any})
+		}
+		deleted++
+	}
+	if deleted == 0 {
+		return 0, nil
+	}
+	return deleted, r.commitBounds(ctx, b, rev, key, ops)
 }

@@ -201,6 +201,32 @@ func testPruneLog(t *testing.T, kv store.KV) {
 	}
 }
 
+// testLogRace writes the log twice at once and prunes it meanwhile.
+func testLogRace(t *testing.T, kv store.KV) {
+	r, ctx := store.New(kv), t.Context()
+	race(4, func(g int) {
+		for n := range 40 {
+			switch g {
+			case 0, 1:
+				wantErr(t, "seal", r.Seal(ctx, logKey, eventBody), nil)
+			case 2:
+				_, err := r.PruneLog(ctx, day.Add(20*time.Second), logKey)
+				wantErr(t, "prune", err, nil)
+			case 3:
+				decide(t, r, newDecision(n))
+			}
+		}
+	})
+	seal(t, r)
+	if _, err := r.PruneLog(ctx, day.Add(20*time.Second), logKey); err != nil {
+		t.Error(err)
+	}
+	entries, err := verifyLog(t, r)
+	if err != nil || len(entries) != 20 || entries[0].Seq != 21 {
+		t.Errorf("%d entries left: %v", len(entries), err)
+	}
+}
+
 func testAPITokens(t *testing.T, kv store.KV) {
 	r, ctx := store.New(kv), t.Context()
 	for n := range 3 {

@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"Log", testLog},
 		{"LogTampered", testLogTampered},
 		{"PruneLog", testPruneLog},
+		{"LogRace", testLogRace},
 		{"Webhooks", testWebhooks},
 	} {
 		t.Run(s.name, func(t *testing.T) {
