@@ -58,7 +58,7 @@ func (b *Bearer) Identify(w http.ResponseWriter, r *http.Request) (Principal, er
 
 // stranger refuses who shows no token that counts.
 func (b *Bearer) stranger(h http.Header, from netip.Addr, reason string, now time.Time) error {
-	if err := throttle(h, b.Strangers.Allow(from.String(), now)); err != nil {
+	if err := throttle(h, b.Strangers.Allow(neighbourhood(from), now)); err != nil {
 		return err
 	}
 	challenge := `Bearer realm="gatepost"`
@@ -109,6 +109,16 @@ func whyNot(t *posture.APIToken, from netip.Addr, now time.Time) string {
 		return "api_token_address"
 	}
 	return ""
+}
+
+// neighbourhood is the address, of IPv6 the /64 that one customer has.
+func neighbourhood(addr netip.Addr) string {
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return addr.String()
 }
 
 // covers tells whether the address lies in the network; in one that cannot be

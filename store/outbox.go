@@ -72,6 +72,16 @@ func (r *Records) eventID(at time.Time) string {
 	return fmt.Sprintf("%016x", uint64(r.lastEvent)) + hex.EncodeToString(b[:])
 }
 
+// OldestNoted is the time of the event that has waited longest to be written into
+// this node's log; zero: none waits.
+func (r *Records) OldestNoted(ctx context.Context) (time.Time, error) {
+	waiting, err := list[noted](ctx, r.kv, r.outbox(), "", 1)
+	if err != nil || len(waiting) == 0 {
+		return time.Time{}, err
+	}
+	return waiting[0].Event.Time, nil
+}
+
 func (r *Records) outbox() string { return outboxPrefix + r.node + "/" }
 
 // decided is the event of a decision whose record is to be as given.

@@ -65,8 +65,13 @@ func (s *server) deliverTo(ctx context.Context, d *webhook.Deliverer, w posture.
 	}
 }
 
-// tried logs the first failure of each event, and what is given up by its last.
+// tried counts, and logs the first failure of each event.
 func (s *server) tried(hook webhook.Hook, d *posture.Delivery, err error) {
+	result := deliveryTaken
+	if err != nil {
+		result = deliveryFailed
+	}
+	s.ops.events.deliveries.WithLabelValues(result).Inc()
 	if err != nil && d.Tries == 0 {
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "webhook does not take an event; it is tried again",
 			slog.String("webhook", hook.ID), slog.String("event", d.ID), slog.String("error", err.Error()))

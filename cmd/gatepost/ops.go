@@ -34,6 +34,7 @@ type ops struct {
 	ocsp     *prometheus.CounterVec
 	spans    *prometheus.CounterVec
 	signIns  *signInMetrics
+	events   *eventMetrics
 }
 
 // newOps watches the store, whose file is at path, and what current serves.
@@ -64,12 +65,13 @@ func newOps(kv store.KV, path string, current *generations, now func() time.Time
 		ConstLabels: prometheus.Labels{"version": version(), "goversion": runtime.Version()},
 	})
 	built.Set(1)
+	o.events = newEventMetrics(o.records, now)
 	// What is there from the start never lacks its first increase.
 	o.reports.WithLabelValues(reportAccepted)
 	for _, result := range []string{"good", "revoked", "unknown", "failed"} {
 		o.ocsp.WithLabelValues(result)
 	}
-	o.registry.MustRegister(o.requests, o.duration, o.reports, o.ocsp, o.spans, o.signIns.decisions, o.signIns.reportAge, built,
+	o.registry.MustRegister(o.requests, o.duration, o.reports, o.ocsp, o.spans, o.signIns.decisions, o.signIns.reportAge, o.events.deliveries, o.events.delays, built,
 		newListCollector(current.lists), newExpiryCollector(current), newReadyCollector(o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.store.register(o.registry, path)
