@@ -76,6 +76,29 @@ func (q *query) number(name string, standard, most int) (int, error) {
 	return n, nil
 }
 
+// readPage reads the parameters of a list that has no others.
+func readPage(r *http.Request) (after string, limit int, err error) {
+	q, err := readQuery(r, "after", "limit")
+	if err != nil {
+		return "", 0, err
+	}
+	limit, err = q.number("limit", defaultLimit, maxLimit)
+	return q.values.Get("after"), limit, err
+}
+
+// onePage is what is shown of records of which one more than the limit was read,
+// and behind which of them the next page begins; empty: there is none.
+func onePage[T, W any](read []T, limit int, wire func(*T) W, cursor func(*T) string) (shown []W, next string) {
+	shown = []W{}
+	for i := range read[:min(len(read), limit)] {
+		shown = append(shown, wire(&read[i]))
+	}
+	if len(read) > limit {
+		next = cursor(&read[limit-1])
+	}
+	return shown, next
+}
+
 // truth reads true or false; given tells whether it is there.
 func (q *query) truth(name string) (value, given bool, err error) {
 	switch text := q.values.Get(name); text {

@@ -140,26 +140,17 @@ func wireAPIToken(t *posture.APIToken, now time.Time) APIToken {
 }
 
 func (h *APITokens) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit")
+	after, limit, err := readPage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := q.number("limit", defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	// One more than is wanted tells whether that is all.
-	page, err := h.Records.APITokens(r.Context(), q.values.Get("after"), limit+1)
+	found, err := h.Records.APITokens(r.Context(), after, limit+1)
 	if err != nil {
 		return fail(fmt.Errorf("list API tokens: %w", err))
 	}
-	list := APITokenList{Tokens: []APIToken{}}
-	for i := range page[:min(len(page), limit)] {
-		list.Tokens = append(list.Tokens, wireAPIToken(&page[i], h.Now()))
-	}
-	if len(page) > limit {
-		list.Next = page[limit-1].Hash
-	}
+	var list APITokenList
+	list.Tokens, list.Next = onePage(found, limit, func(t *posture.APIToken) APIToken { return wireAPIToken(t, h.Now()) },
+		func(t *posture.APIToken) string { return t.Hash })
 	return web.WriteJSON(w, http.StatusOK, list)
 }
 

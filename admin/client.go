@@ -126,23 +126,20 @@ func (c *Client) Import(ctx context.Context, file io.Reader, o ImportOptions, on
 		return devices.Result{}, err
 	}
 	defer response.Body.Close()
-	for lines := json.NewDecoder(response.Body); ; {
-		var line importLine
-		if err := lines.Decode(&line); err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return devices.Result{}, fmt.Errorf("the server broke off, and may or may not have imported the file: %w", err)
-		}
+	var result devices.Result
+	err = readLines(response.Body, "the server broke off, and may or may not have imported the file", func(line *importLine) (last bool, err error) {
 		switch {
 		case line.Problem != nil:
-			return devices.Result{}, line.Problem
+			return true, line.Problem
 		case line.Result != nil:
-			return *line.Result, nil
+			result = *line.Result
+			return true, nil
 		case line.Event != nil:
 			onEvent(*line.Event)
 		}
-	}
+		return false, nil
+	})
+	return result, err
 }
 
 // Keys gets the published signing keys, RS256 before ES256, and of each the one

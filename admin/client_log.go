@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,18 +65,17 @@ func (c *Client) VerifyLog(ctx context.Context, onProgress func(done, total uint
 		return LogVerified{}, err
 	}
 	defer response.Body.Close()
-	for lines := json.NewDecoder(response.Body); ; {
-		var line verifyLine
-		if err := lines.Decode(&line); err != nil {
-			return LogVerified{}, errors.Join(errors.New("the server broke off"), err)
-		}
+	var result LogVerified
+	err = readLines(response.Body, "the server broke off", func(line *verifyLine) (last bool, err error) {
 		switch {
 		case line.Problem != nil:
-			return LogVerified{}, line.Problem
+			return true, line.Problem
 		case line.Result != nil:
-			return *line.Result, nil
-		default:
-			onProgress(line.Done, line.Total)
+			result = *line.Result
+			return true, nil
 		}
-	}
+		onProgress(line.Done, line.Total)
+		return false, nil
+	})
+	return result, err
 }

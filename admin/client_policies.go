@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -33,18 +32,17 @@ func (c *Client) Simulate(ctx context.Context, r SimulationRequest, onProgress f
 		return devices.Simulation{}, err
 	}
 	defer response.Body.Close()
-	for lines := json.NewDecoder(response.Body); ; {
-		var line simulationLine
-		if err := lines.Decode(&line); err != nil {
-			return devices.Simulation{}, fmt.Errorf("the server broke off: %w", err)
-		}
+	var result devices.Simulation
+	err = readLines(response.Body, "the server broke off", func(line *simulationLine) (last bool, err error) {
 		switch {
 		case line.Problem != nil:
-			return devices.Simulation{}, line.Problem
+			return true, line.Problem
 		case line.Result != nil:
-			return *line.Result, nil
-		default:
-			onProgress(line.Done, line.Total)
+			result = *line.Result
+			return true, nil
 		}
-	}
+		onProgress(line.Done, line.Total)
+		return false, nil
+	})
+	return result, err
 }

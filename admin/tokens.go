@@ -85,26 +85,16 @@ func (h *Tokens) wire(t *posture.Token) Token {
 }
 
 func (h *Tokens) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit")
+	after, limit, err := readPage(r)
 	if err != nil {
 		return err
 	}
-	limit, err := q.number("limit", defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	// One more than is wanted tells whether that is all.
-	page, err := h.Records.Tokens(r.Context(), q.values.Get("after"), limit+1)
+	found, err := h.Records.Tokens(r.Context(), after, limit+1)
 	if err != nil {
 		return fail(fmt.Errorf("list tokens: %w", err))
 	}
-	list := TokenList{Tokens: []Token{}}
-	for i := range page[:min(len(page), limit)] {
-		list.Tokens = append(list.Tokens, h.wire(&page[i]))
-	}
-	if len(page) > limit {
-		list.Next = page[limit-1].Hash
-	}
+	var list TokenList
+	list.Tokens, list.Next = onePage(found, limit, h.wire, func(t *posture.Token) string { return t.Hash })
 	return web.WriteJSON(w, http.StatusOK, list)
 }
 

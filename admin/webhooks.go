@@ -180,11 +180,7 @@ func (h *Webhooks) verify(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Webhooks) dead(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit")
-	if err != nil {
-		return err
-	}
-	limit, err := q.number("limit", defaultLimit, maxLimit)
+	after, limit, err := readPage(r)
 	if err != nil {
 		return err
 	}
@@ -192,17 +188,14 @@ func (h *Webhooks) dead(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	page, err := h.Letters.Dead(r.Context(), hook.Name, q.values.Get("after"), limit+1)
+	found, err := h.Letters.Dead(r.Context(), hook.Name, after, limit+1)
 	if err != nil {
 		return fail(fmt.Errorf("list dead letters: %w", err))
 	}
-	list := DeadLetterList{Letters: []DeadLetter{}}
-	for _, d := range page[:min(len(page), limit)] {
-		list.Letters = append(list.Letters, DeadLetter{ID: d.ID, Since: d.Since, Tries: d.Tries, Error: d.Error, Body: d.Body})
-	}
-	if len(page) > limit {
-		list.Next = page[limit-1].ID
-	}
+	var list DeadLetterList
+	list.Letters, list.Next = onePage(found, limit, func(d *posture.Delivery) DeadLetter {
+		return DeadLetter{ID: d.ID, Since: d.Since, Tries: d.Tries, Error: d.Error, Body: d.Body}
+	}, func(d *posture.Delivery) string { return d.ID })
 	return web.WriteJSON(w, http.StatusOK, list)
 }
 
