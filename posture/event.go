@@ -109,7 +109,7 @@ func (s Standing) Happened(d *Device, at time.Time) (events []Event) {
 	if d.Retired() && !s.retired {
 		add(DeviceRetired, d.RetireReason, "")
 	}
-	if is, was := d.Compliance, s.compliance; is != nil && (was == nil && !is.Compliant || was != nil && was.Compliant != is.Compliant) {
+	if is, was := d.Compliance, s.compliance; is.compliant() != was.compliant() {
 		kind := DeviceNoncompliant
 		if is.Compliant {
 			kind = DeviceCompliant
@@ -131,10 +131,13 @@ type Compliance struct {
 	failures []Failure // of the verdict that was noted just now
 }
 
+// compliant tells what is known; where nothing is noted, nobody was told otherwise.
+func (c *Compliance) compliant() bool { return c == nil || c.Compliant }
+
 // NoteCompliance writes into the device what the verdict says of its compliance,
 // and tells whether that is news.
 func (d *Device) NoteCompliance(v *Verdict, now time.Time) (news bool) {
-	if d.Retired() || d.Compliance != nil && d.Compliance.Compliant == v.Compliant {
+	if d.Retired() || d.Compliance.compliant() == v.Compliant {
 		return false
 	}
 	d.Compliance = &Compliance{Compliant: v.Compliant, Since: now, Why: v.Reason, failures: v.Failures}

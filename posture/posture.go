@@ -98,7 +98,7 @@ type Device struct {
 	Quarantine *Quarantine `json:"quarantine,omitempty"` // may be over, also by a release; nil: there was none
 	RecheckAt  time.Time   `json:"recheck_at,omitzero"`  // when a report was asked for; answered by any received since
 	Failing    []Failing   `json:"failing,omitempty"`    // rules with a grace period
-	Compliance *Compliance `json:"compliance,omitempty"` // as those who are told of changes know it; nil: nobody looked yet
+	Compliance *Compliance `json:"compliance,omitempty"` // as those who are told of changes know it; nil: compliant, as far as anybody looked
 }
 
 // Retired tells whether the device was taken out of service. A retired device

@@ -38,9 +38,13 @@ func TestNoteFailures(t *testing.T) {
 		t.Errorf("mended, noted %+v", d.Failing)
 	}
 	delete(policies, "graced")
-	d.Compliance = nil
-	if note := noteJudgement(policies); !note(&d, now) || d.Compliance == nil || note(&d, now) {
-		t.Errorf("without grace periods: %+v", d.Compliance)
+	note = noteJudgement(policies)
+	if d.Compliance = nil; note(&d, now) || d.Compliance != nil {
+		t.Errorf("a device that is compliant from the first: %+v", d.Compliance)
+	}
+	say("DiskEncrypted", "false", posture.AgentSource())
+	if !note(&d, now) || note(&d, now) || d.Compliance.Compliant || !d.Compliance.Since.Equal(now) {
+		t.Errorf("one that ceased to be: %+v", d.Compliance)
 	}
 }
 
