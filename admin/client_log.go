@@ -21,6 +21,14 @@ func (c *Client) Log(ctx context.Context, node string, after uint64, limit int) 
 	return page, err
 }
 
+// LastLog gets the newest n entries of the log of a node.
+func (c *Client) LastLog(ctx context.Context, node string, n int) (page LogPage, err error) {
+	values := url.Values{"last": {strconv.Itoa(n)}}
+	set(values, "node", node)
+	err = c.call(ctx, http.MethodGet, "log?"+values.Encode(), nil, &page)
+	return page, err
+}
+
 // ExportLog writes the log to w, in a format of LogJSON and LogOCSF.
 func (c *Client) ExportLog(ctx context.Context, format string, w io.Writer) error {
 	response, err := c.send(ctx, http.MethodGet, "log/export?format="+url.QueryEscape(format), "", nil)

@@ -27,7 +27,7 @@ type LogRecords interface {
 // Log shows, exports and verifies the log of decisions, of changes by
 // administrators and of what happened to devices:
 //
-//	GET log?node=&after=&limit=
+//	GET log?node=&after=&limit=   or   node=&last=
 //	GET log/export?format=jsonl|ocsf
 //	GET log/verify
 type Log struct {
@@ -48,7 +48,7 @@ const (
 func (h *Log) Operations() []Operation {
 	return []Operation{
 		{Method: http.MethodGet, Path: "log", Role: posture.Viewer, Summary: "List entries of a node's log, the oldest first.",
-			Query: append(paging(), Parameter{Name: "node", Summary: "The node; by default the first by name.", Type: typeOf[string]()}), Answer: typeOf[LogPage](), Refusals: []int{http.StatusNotFound}, serve: h.list},
+			Query: append(paging(), logParameters...), Answer: typeOf[LogPage](), Refusals: []int{http.StatusNotFound}, serve: h.list},
 		{Method: http.MethodGet, Path: "log/export", Role: posture.Viewer, Summary: "Export the log whole, with its decisions.",
 			Query:  []Parameter{{Name: "format", Summary: "jsonl (by default), which \"gatepost log verify\" verifies, or ocsf for a SIEM.", Type: typeOf[string](), Values: []string{LogJSON, LogOCSF}}},
 			Answer: typeOf[map[string]any](), Lines: true, serve: h.export},
@@ -57,16 +57,28 @@ func (h *Log) Operations() []Operation {
 	}
 }
 
+var logParameters = []Parameter{
+	{Name: "node", Summary: "The node; by default the first by name.", Type: typeOf[string]()},
+	{Name: "last", Summary: "The newest so many instead: 1 to 1000.", Type: typeOf[int]()},
+}
+
 const logPage = 500
 
 func (h *Log) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "node", "after", "limit")
+	q, err := readQuery(r, "node", "after", "limit", "last")
 	if err != nil {
 		return err
 	}
 	limit, err := q.number("limit", defaultLimit, maxLimit)
 	if err != nil {
 		return err
+	}
+	last, err := q.number("last", 0, maxLimit)
+	if err != nil {
+		return err
+	}
+	if last > 0 && (q.values.Has("after") || q.values.Has("limit")) {
+		return badQuery("last goes with neither after nor limit.")
 	}
 	var after uint64
 	if text := q.values.Get("after"); text != "" {
@@ -85,6 +97,9 @@ func (h *Log) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, b := range bounds {
 		page.Nodes = append(page.Nodes, b.Node)
+		if b.Node == node && last > 0 {
+			limit, after = last, max(b.First-1, b.Last-min(b.Last, uint64(last)))
+		}
 	}
 	entries, err := h.Records.LogEntries(r.Context(), node, after, limit+1)
 	if err != nil {

@@ -107,6 +107,7 @@ func TestAPIDocument(t *testing.T) {
 		call{operation: "POST webhooks/{name}/retry", path: "webhooks/siem/retry", body: map[string]any{}},
 		call{operation: "DELETE webhooks/{name}", path: "webhooks/siem", status: 204},
 		call{operation: "GET log", path: "log?limit=1000&node=main"},
+		call{operation: "GET log", path: "log?last=2"},
 		call{operation: "GET log/export"},
 		call{operation: "GET log/verify"},
 	)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -21,7 +22,7 @@ import (
 type logCommand struct {
 	Remote remote `embed:"" group:"A server elsewhere"`
 
-	List   logList   `cmd:"" help:"List what was decided, changed and happened, the oldest first."`
+	List   logList   `cmd:"" help:"List what was decided, changed and happened: the newest hundred, or as the flags say."`
 	Verify logVerify `cmd:"" help:"Verify that nothing in the log, or in an export of it, was changed or cut."`
 	Export logExport `cmd:"" help:"Write the log to a file: to keep it elsewhere, or for a SIEM."`
 }
@@ -30,14 +31,36 @@ type logList struct {
 	Node  string `placeholder:"NAME" help:"Of this node; by default the first by name."`
 	After uint64 `placeholder:"NUMBER" help:"Begin behind the entry of this number."`
 	Kind  string `placeholder:"KIND" help:"Only entries of this kind, such as change or device.retired; a kind that ends in a dot means all that begin so."`
-	Limit int    `default:"1000" help:"Stop after so many; 0: all."`
+	Last  int    `placeholder:"N" help:"Only the newest so many, at most 1000; by default 100, unless --after, --kind or --limit is given."`
+	Limit int    `placeholder:"N" help:"Stop after so many; by default all."`
+}
+
+// Validate checks the flags.
+func (c *logList) Validate() error {
+	switch {
+	case c.Last != 0 && (c.After != 0 || c.Kind != "" || c.Limit != 0):
+		return errors.New("--last goes with none of --after, --kind and --limit")
+	case c.Last < 0 || c.Last > 1000:
+		return fmt.Errorf("--last %d is not from 1 to 1000", c.Last)
+	case c.Limit < 0:
+		return fmt.Errorf("--limit %d is below 0", c.Limit)
+	}
+	return nil
 }
 
 // Run lists entries.
 func (c *logList) Run(e *env) error {
 	return withServer(e, func(client *admin.Client) error {
 		found := []trail.Entry{}
-		for after, more := c.After, true; more && (c.Limit == 0 || len(found) < c.Limit); {
+		all := c.After != 0 || c.Kind != "" || c.Limit != 0
+		if !all || c.Last != 0 {
+			page, err := client.LastLog(e.ctx, c.Node, cmp.Or(c.Last, 100))
+			if err != nil {
+				return fmt.Errorf("read the log: %w", err)
+			}
+			found = page.Entries
+		}
+		for after, more := c.After, all; more && (c.Limit == 0 || len(found) < c.Limit); {
 			page, err := client.Log(e.ctx, c.Node, after, 1000)
 			if err != nil {
 				return fmt.Errorf("read the log: %w", err)
