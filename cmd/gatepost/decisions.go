@@ -19,6 +19,10 @@ type decisionsCommand struct {
 
 	Follow bool   `short:"f" help:"Go on with new decisions as they are made."`
 	Last   int    `short:"n" default:"20" help:"How many to begin with, the newest."`
+	Device string `placeholder:"ID" help:"Only those on this device."`
+	User   string `placeholder:"NAME" help:"Only those on this user, in whatever case its letters A to Z are written."`
+	Party  string `name:"relying-party" placeholder:"NAME" help:"Only those for this relying party."`
+	Result string `name:"outcome" enum:",asserted,refused" default:"" placeholder:"asserted|refused" help:"Only those with this outcome."`
 	ID     string `name:"reference" placeholder:"ID" help:"Only the decision with this reference, as a page showed it."`
 }
 
@@ -27,7 +31,25 @@ func (c *decisionsCommand) Validate() error {
 	if c.Last < 1 || c.Last > 1000 {
 		return fmt.Errorf("--last %d is not from 1 to 1000", c.Last)
 	}
+	if c.Follow && c.Device+c.User+c.Party+c.Result != "" {
+		return errors.New("--follow goes with none of --device, --user, --relying-party and --outcome")
+	}
 	return nil
+}
+
+// filtered are the newest of the decisions that are asked for.
+func (c *decisionsCommand) filtered(e *env, client *admin.Client) (found []posture.Decision, err error) {
+	q := admin.DecisionQuery{Limit: 1000, DeviceID: c.Device, Subject: c.User, RelyingParty: c.Party, Outcome: posture.Outcome(c.Result)}
+	for more := true; more; more = q.After != "" {
+		page, err := client.Decisions(e.ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, page.Decisions...)
+		found = found[max(0, len(found)-c.Last):]
+		q.After = page.Next
+	}
+	return found, nil
 }
 
 // Run prints decisions, the oldest first; as JSON, one a line.
@@ -50,6 +72,13 @@ func (c *decisionsCommand) Run(e *env) error {
 			err = client.FollowDecisions(e.ctx, admin.DecisionQuery{Last: c.Last}, p.print)
 			if errors.Is(err, context.Canceled) {
 				err = nil // stopped by whoever started it
+			}
+		case c.Device+c.User+c.Party+c.Result != "":
+			var found []posture.Decision
+			if found, err = c.filtered(e, client); err == nil {
+				for _, d := range found {
+					p.print(d)
+				}
 			}
 		default:
 			var list admin.DecisionList
