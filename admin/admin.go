@@ -129,6 +129,7 @@ func fail(err error) *web.Error {
 		{posture.ErrNoToken, http.StatusNotFound, "no_token"},
 		{posture.ErrNoAPIToken, http.StatusNotFound, "no_api_token"},
 		{posture.ErrNoWebhook, http.StatusNotFound, "no_webhook"},
+		{posture.ErrNoDelivery, http.StatusNotFound, "no_delivery"},
 		{ErrBadWebhook, http.StatusUnprocessableEntity, "webhook"},
 		{ErrTooMany, http.StatusConflict, "too_many"},
 		{ErrBadAPIToken, http.StatusUnprocessableEntity, "api_token"},

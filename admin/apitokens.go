@@ -52,7 +52,7 @@ type APITokens struct {
 func (h *APITokens) Operations() []Operation {
 	return []Operation{
 		{Method: http.MethodPost, Path: "api-tokens", Role: posture.Admin, Summary: "Make an API token; its secret is shown this once.",
-			Body: typeOf[NewAPIToken](), Answer: typeOf[IssuedAPIToken](), Created: true, Refusals: taken(http.StatusUnprocessableEntity), serve: h.create},
+			Body: typeOf[NewAPIToken](), Answer: typeOf[IssuedAPIToken](), Created: true, Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.create},
 		{Method: http.MethodGet, Path: "api-tokens", Role: posture.Admin, Summary: "List API tokens.",
 			Query: paging(), Answer: typeOf[APITokenList](), serve: h.list},
 		{Method: http.MethodDelete, Path: "api-tokens/{id}", Role: posture.Admin, Summary: "Make an API token useless, at once and for ever.",
@@ -69,6 +69,9 @@ func (h *APITokens) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
+	if err := h.free(r.Context(), asked.Name); err != nil {
+		return fail(err)
+	}
 	secret, now := apiTokenPrefix+strings.ToLower(rand.Text() + rand.Text())[:36], h.Now()
 	t := posture.APIToken{
 		Hash: devices.HashToken(secret), Name: asked.Name, Role: asked.Role, Addresses: addresses,
@@ -77,7 +80,27 @@ func (h *APITokens) create(w http.ResponseWriter, r *http.Request) error {
 	if err := h.Records.AddAPIToken(r.Context(), t); err != nil {
 		return fail(err)
 	}
+	made(r.Context(), t.ID())
 	return web.WriteJSON(w, http.StatusCreated, IssuedAPIToken{APIToken: wireAPIToken(&t, now), Secret: secret})
+}
+
+// free refuses the name of another token that counts: the log would not tell whose
+// a change is.
+func (h *APITokens) free(ctx context.Context, name string) error {
+	for after := ""; ; {
+		page, err := h.Records.APITokens(ctx, after, maxLimit)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if after = page[i].Hash; page[i].Name == name && stateOf(&page[i], h.Now()) == TokenUsable {
+				return fmt.Errorf("API token %q: %w", name, posture.ErrExists)
+			}
+		}
+		if len(page) < maxLimit {
+			return nil
+		}
+	}
 }
 
 func (n *NewAPIToken) check() (lifetime time.Duration, addresses []string, err error) {

@@ -53,7 +53,11 @@ func (b *Bearer) Identify(w http.ResponseWriter, r *http.Request) (Principal, er
 			return Principal{}, fail(err)
 		}
 	}
-	return Principal{Name: "token " + t.Name, Role: t.Role, Token: t.ID()}, nil
+	counts := func(ctx context.Context) bool {
+		again, err := b.Tokens.APIToken(ctx, t.Hash)
+		return err == nil && whyNot(&again, from, b.Now()) == ""
+	}
+	return Principal{Name: "token " + t.Name, Role: t.Role, Token: t.ID(), counts: counts}, nil
 }
 
 // stranger refuses who shows no token that counts.

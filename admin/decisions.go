@@ -48,7 +48,7 @@ var decisionParameters = []Parameter{
 func (h *Decisions) Operations() []Operation {
 	return []Operation{
 		{Method: http.MethodGet, Path: "decisions", Role: posture.Viewer, Summary: "List decisions, the oldest first; with follow, a line for each, for ever.",
-			Query: append(paging(), decisionParameters...), Answer: typeOf[DecisionList](), serve: h.serve},
+			Query: append(paging(), decisionParameters...), Answer: typeOf[DecisionList](), Follows: true, serve: h.serve},
 		{Method: http.MethodGet, Path: "decisions/{id}", Role: posture.Viewer, Summary: "Show one decision.",
 			Answer: typeOf[posture.Decision](), Refusals: []int{http.StatusNotFound}, serve: h.one},
 	}

@@ -86,6 +86,7 @@ func (h *Keys) rotate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return tooSoon(fmt.Errorf("rotate keys: %w", err))
 	}
+	made(r.Context(), next.ID)
 	return web.WriteJSON(w, http.StatusCreated, wireKey(next))
 }
 

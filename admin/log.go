@@ -3,11 +3,11 @@ package admin
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"gatepost.dev/events/trail"
@@ -101,6 +101,9 @@ func (h *Log) list(w http.ResponseWriter, r *http.Request) error {
 			limit, after = last, max(b.First-1, b.Last-min(b.Last, uint64(last)))
 		}
 	}
+	if node != "" && !slices.Contains(page.Nodes, node) {
+		return &web.Error{Status: http.StatusNotFound, Reason: "no_node", Public: fmt.Sprintf("No node %.64q has a log.", node)}
+	}
 	entries, err := h.Records.LogEntries(r.Context(), node, after, limit+1)
 	if err != nil {
 		return fail(fmt.Errorf("read the log: %w", err))
@@ -187,6 +190,7 @@ func (h *Log) writeJSON(ctx context.Context, out *stream, b *trail.Bounds) error
 	if err := line(trail.Line{Bounds: b}); err != nil {
 		return err
 	}
+	first := true
 	return h.walk(ctx, *b, func(kept []byte) error {
 		var e trail.Entry
 		l := trail.Line{Entry: kept}
@@ -196,6 +200,12 @@ func (h *Log) writeJSON(ctx context.Context, out *stream, b *trail.Bounds) error
 				return err
 			}
 		}
+		if first && e.Seq != b.First || e.Decision != "" && l.Decision == nil {
+			if _, moved := h.moved(ctx, *b); moved {
+				return &web.Error{Status: http.StatusConflict, Reason: "pruned", Public: "Old entries of the log were deleted meanwhile; export it again."}
+			}
+		}
+		first = false
 		return line(l)
 	})
 }
@@ -223,58 +233,4 @@ func (h *Log) writeOCSF(ctx context.Context, out *stream, b *trail.Bounds) error
 		out.write(append(text, '\n'))
 		return out.err
 	})
-}
-
-func (h *Log) verify(w http.ResponseWriter, r *http.Request) error {
-	if _, err := readQuery(r); err != nil {
-		return err
-	}
-	out := newStream(w)
-	if err := out.unbound(); err != nil {
-		return err
-	}
-	bounds, err := h.Records.LogBounds(r.Context())
-	broken := errors.Is(err, trail.ErrBroken)
-	if err != nil && !broken {
-		return fail(fmt.Errorf("read the log: %w", err))
-	}
-	result := LogVerified{Key: hex.EncodeToString(h.Key), Bounds: bounds}
-	if result.Bounds == nil {
-		result.Bounds = []trail.Bounds{}
-	}
-	if broken {
-		result.Faults = []string{err.Error()}
-	}
-	for _, b := range bounds {
-		entries, decisions, err := h.verifyNode(r.Context(), b, out)
-		switch {
-		case errors.Is(err, trail.ErrBroken):
-			result.Faults = append(result.Faults, fmt.Sprintf("node %q: %v", b.Node, err))
-		case err != nil:
-			failure := fail(fmt.Errorf("verify the log: %w", err))
-			out.send(verifyLine{Problem: problem(r.Context(), failure)})
-			return failure
-		}
-		result.Nodes, result.Entries, result.Decisions = result.Nodes+1, result.Entries+entries, result.Decisions+decisions
-	}
-	out.send(verifyLine{Result: &result})
-	return out.err
-}
-
-func (h *Log) verifyNode(ctx context.Context, b trail.Bounds, out *stream) (entries uint64, decisions int, err error) {
-	v, err := trail.NewVerifier(b, h.Key)
-	if err != nil {
-		return 0, 0, err
-	}
-	err = h.walk(ctx, b, func(kept []byte) error {
-		_, err := v.Add(kept, func(id string) ([]byte, error) { return h.Records.DecisionRecord(ctx, id) })
-		if entries++; err == nil && entries%(20*logPage) == 0 {
-			out.send(verifyLine{Done: entries, Total: v.Total()})
-		}
-		return errors.Join(err, out.err)
-	})
-	if err != nil {
-		return entries, 0, err
-	}
-	return v.End()
 }

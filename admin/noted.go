@@ -5,14 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -28,29 +27,48 @@ type Noter interface {
 //
 // Secrets are in answers only, which are not noted.
 func (a *API) noted(o *Operation, p Principal, w http.ResponseWriter, r *http.Request) error {
-	c := posture.Change{
-		Operation: o.Method + " " + Prefix + o.Path, Path: cutText(r.URL.RequestURI()), Role: p.Role, Token: p.Token, Reference: web.Reference(r.Context()),
-	}
-	if from := addressOf(r); from.IsValid() {
-		c.From = from.String()
-	}
+	c := changeOf(o, p, r)
 	if err := a.note(r.Context(), p, c); err != nil {
 		return fail(err)
 	}
 	body := &readBody{ReadCloser: r.Body, sum: sha256.New(), keep: !o.File}
 	r.Body = body
+	r = r.WithContext(context.WithValue(r.Context(), madeKey{}, &c.Made))
 	answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	err := o.serve(answer, r)
 	c.Status = answer.status
 	if err != nil {
 		c.Status = statusOf(err)
 	}
-	body.describe(&c)
+	body.describe(&c, o.Conceal)
 	// The change is made whether or not the client waits for the answer.
 	if noteErr := a.note(context.WithoutCancel(r.Context()), p, c); noteErr != nil {
 		return errors.Join(err, fmt.Errorf("note what came of the request: %w", noteErr))
 	}
 	return err
+}
+
+// noteRefused notes that somebody asked for a change that his role does not allow.
+func (a *API) noteRefused(o *Operation, p Principal, r *http.Request) error {
+	if !o.changes() {
+		return nil
+	}
+	c := changeOf(o, p, r)
+	c.Status = http.StatusForbidden
+	if err := a.note(r.Context(), p, c); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+func changeOf(o *Operation, p Principal, r *http.Request) posture.Change {
+	c := posture.Change{
+		Operation: o.Method + " " + Prefix + o.Path, Path: cutText(r.URL.RequestURI()), Role: p.Role, Token: p.Token, Reference: web.Reference(r.Context()),
+	}
+	if from := addressOf(r); from.IsValid() {
+		c.From = from.String()
+	}
+	return c
 }
 
 func (a *API) note(ctx context.Context, p Principal, c posture.Change) error {
@@ -70,9 +88,14 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// maxNotedBody is how many bytes of JSON the log repeats; of what is longer it has
-// the hash.
-const maxNotedBody = 4 << 10
+// made notes the ID of what an operation made, which its request does not name.
+func made(ctx context.Context, id string) {
+	if to, ok := ctx.Value(madeKey{}).(*string); ok {
+		*to = id
+	}
+}
+
+type madeKey struct{}
 
 const maxNotedPath = 2 << 10
 
@@ -91,20 +114,36 @@ func (b *readBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.sum.Write(p[:n])
 	b.size += int64(n)
-	if room := maxNotedBody + 1 - b.head.Len(); b.keep && room > 0 {
+	if room := web.DefaultMaxBody - b.head.Len(); b.keep && room > 0 {
 		b.head.Write(p[:min(n, room)])
 	}
 	return n, err
 }
 
-// describe writes what was read into the change.
-func (b *readBody) describe(c *posture.Change) {
+// describe writes what was read into the change: what was taken for JSON as that,
+// in the form that this package gives it, so that whoever reads the log need not
+// read everything that whoever writes requests can think of; of all else the hash.
+func (b *readBody) describe(c *posture.Change, conceal []string) {
 	if b.size == 0 {
 		return
 	}
 	c.BodySize, c.BodyHash = b.size, hex.EncodeToString(b.sum.Sum(nil))
-	if text := jsontext.Value(bytes.TrimSpace(b.head.Bytes())); b.keep && b.size <= maxNotedBody && text.IsValid() {
-		c.Body = []byte(text)
+	if !b.keep || c.Status == http.StatusBadRequest || b.size > web.DefaultMaxBody {
+		return
+	}
+	var members map[string]any
+	d := json.NewDecoder(&b.head)
+	d.UseNumber()
+	if d.Decode(&members) != nil {
+		return
+	}
+	for _, name := range conceal {
+		if _, there := members[name]; there {
+			members[name] = "(not in the log)"
+		}
+	}
+	if text, err := json.Marshal(members); err == nil {
+		c.Body = text
 	}
 }
 

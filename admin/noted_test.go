@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -30,7 +32,7 @@ func notedWorld(t *testing.T) (*Client, *memory, *noter) {
 func TestChangesAreNoted(t *testing.T) {
 	t.Parallel()
 	client, _, n := notedWorld(t)
-	long := strings.Repeat("x", maxNotedBody)
+	long := strings.Repeat("x", 5000)
 	if _, err := client.Retire(t.Context(), devices.Target{Device: "mac-1"}, "lost"); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func TestChangesAreNoted(t *testing.T) {
 	}
 	for i, want := range []posture.Change{
 		{}, {Status: 200, Body: []byte(`{"device":"mac-1","why":"lost"}`), BodySize: 31},
-		{}, {Status: 422, BodySize: int64(len(`{"device":"nobody","why":""}`) + len(long))},
+		{}, {Status: 422, Body: []byte(`{"device":"nobody","why":"` + long + `"}`), BodySize: int64(len(`{"device":"nobody","why":""}`) + len(long))},
 	} {
 		e := n.noted[i]
 		c := e.Change
@@ -74,6 +76,37 @@ func TestNeighbourhood(t *testing.T) {
 	} {
 		if got := neighbourhood(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestNotedBodies: what was taken is in the log however it was written; what was
+// not, and what nobody else may read, is not.
+func TestNotedBodies(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status  int
+		conceal []string
+		sent    string
+		want    string
+	}{
+		"as it is":        {200, nil, `{"a":1.50,"b":[true,null]}`, `{"a":1.50,"b":[true,null]}`},
+		"padded":          {200, nil, `{"a":1}` + strings.Repeat(" ", 50_000), `{"a":1}`},
+		"half a pair":     {200, nil, `{"a":"\ud800x"}`, "{\"a\":\"\ufffdx\"}"},
+		"not taken":       {400, nil, strings.Repeat("[", 2000) + strings.Repeat("]", 2000), ""},
+		"no object":       {422, nil, `[1]`, ""},
+		"concealed":       {201, []string{"url"}, `{"name":"siem","url":"https://x?key=secret"}`, `{"name":"siem","url":"(not in the log)"}`},
+		"nothing to hide": {201, []string{"url"}, `{"name":"siem"}`, `{"name":"siem"}`},
+		"empty":           {200, nil, "", ""},
+	} {
+		b := &readBody{ReadCloser: io.NopCloser(strings.NewReader(c.sent)), sum: sha256.New(), keep: true}
+		if _, err := io.Copy(io.Discard, b); err != nil {
+			t.Fatal(err)
+		}
+		change := posture.Change{Status: c.status}
+		b.describe(&change, c.conceal)
+		if string(change.Body) != c.want || change.BodySize != int64(len(c.sent)) || (change.BodyHash == "") != (c.sent == "") {
+			t.Errorf("%s: %s, %+v", name, change.Body, change)
 		}
 	}
 }

@@ -20,9 +20,11 @@ type Operation struct {
 	Body         reflect.Type // of the JSON that it takes; nil: none
 	NoBodyToo    bool         // the body may be left out
 	File         bool         // it takes a file instead
+	Conceal      []string     // members of the body that the log has not
 	Answer       reflect.Type // of the JSON that it answers; nil: none, with 204
 	Created      bool         // it answers 201 instead of 200
 	Lines        bool         // it answers with many of Answer, each on its line
+	Follows      bool         // it may go on answering
 	Tagged       bool         // its answer has an ETag
 	Refusals     []int        // statuses of problems, besides those that all have
 	ReadsOnly    bool         // a POST that changes nothing
@@ -99,6 +101,13 @@ func methodsOf(mux *http.ServeMux, r *http.Request) (methods []string) {
 	return methods
 }
 
+func (o *Operation) queryNames() (names []string) {
+	for _, p := range o.Query {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // guarded serves the operation to those who may.
 func (a *API) guarded(o *Operation, identify Identify) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -108,10 +117,18 @@ func (a *API) guarded(o *Operation, identify Identify) web.HandlerFunc {
 		}
 		p.annotate(r.Context())
 		if !p.Role.May(o.Role) {
+			if err := a.noteRefused(o, p, r); err != nil {
+				return err
+			}
 			return &web.Error{Status: http.StatusForbidden, Reason: "role",
 				Public: fmt.Sprintf("This needs the role %s; yours is %s.", o.Role, p.Role)}
 		}
-		r = r.WithContext(p.in(r.Context()))
+		if _, err := readQuery(r, o.queryNames()...); err != nil {
+			return err
+		}
+		ctx, stop := p.watched(p.in(r.Context()), o)
+		defer stop()
+		r = r.WithContext(ctx)
 		if o.changes() {
 			return a.noted(o, p, w, r)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -14,6 +15,36 @@ type Principal struct {
 	Name  string // in records, such as "token ci" or "local"
 	Role  posture.Role
 	Token string // ID of the API token; empty: the socket's owner
+
+	counts func(ctx context.Context) bool // whether the token still does; nil: for ever
+}
+
+// watchEvery is how often it is looked, while a long answer is given, whether the
+// token still counts.
+const watchEvery = time.Second
+
+// watched is a context that ends when the principal's token counts no longer, for
+// operations that may take long.
+func (p Principal) watched(ctx context.Context, o *Operation) (context.Context, context.CancelFunc) {
+	if p.counts == nil || !o.Lines && !o.Follows {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if !p.counts(ctx) {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // Local is whoever can open the server's socket: its owner, who could change the

@@ -64,6 +64,7 @@ func (h *Tokens) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
+	made(r.Context(), t.ID())
 	return web.WriteJSON(w, http.StatusCreated, IssuedToken{Token: h.wire(&t), Secret: secret})
 }
 

@@ -30,11 +30,11 @@ type WebhookRecords interface {
 	RemoveWebhook(ctx context.Context, name string) error
 }
 
-// DeadLetters are the deliveries that were given up.
+// DeadLetters are the deliveries that were given up, by posture.Webhook.Queue.
 type DeadLetters interface {
-	Dead(ctx context.Context, name, after string, limit int) ([]posture.Delivery, error)
-	RetryDead(ctx context.Context, name, id string, at time.Time) error // posture.ErrNoWebhook
-	First(ctx context.Context, name string) (d posture.Delivery, ok bool, err error)
+	Dead(ctx context.Context, queue, after string, limit int) ([]posture.Delivery, error)
+	RetryDead(ctx context.Context, queue, id string, at time.Time) error // posture.ErrNoDelivery
+	First(ctx context.Context, queue string) (d posture.Delivery, ok bool, err error)
 }
 
 // Webhooks adds, verifies and removes receivers of events, and has what was given
@@ -59,7 +59,8 @@ func (h *Webhooks) Operations() []Operation {
 	return []Operation{
 		{Method: http.MethodGet, Path: "webhooks", Role: posture.Operator, Summary: "List webhooks.", Answer: typeOf[webhookList](), serve: h.list},
 		{Method: http.MethodPost, Path: "webhooks", Role: posture.Admin, Summary: "Add a webhook and ask it to answer a challenge; its secret is shown this once.",
-			Body: typeOf[NewWebhook](), Answer: typeOf[IssuedWebhook](), Created: true, Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.add},
+			Body: typeOf[NewWebhook](), Conceal: []string{"url"}, // which may hold a secret
+			Answer: typeOf[IssuedWebhook](), Created: true, Refusals: taken(http.StatusConflict, http.StatusUnprocessableEntity), serve: h.add},
 		{Method: http.MethodPost, Path: "webhooks/{name}/verify", Role: posture.Admin, Summary: "Ask a webhook again to answer a challenge; until it does it is told nothing.",
 			Answer: typeOf[Webhook](), Refusals: []int{http.StatusNotFound, http.StatusConflict}, serve: h.verify},
 		{Method: http.MethodGet, Path: "webhooks/{name}/dead", Role: posture.Operator, Summary: "List deliveries that were given up, the oldest first.",
@@ -79,7 +80,7 @@ func (h *Webhooks) list(w http.ResponseWriter, r *http.Request) error {
 	list := webhookList{Webhooks: []Webhook{}}
 	for i := range known {
 		wire := wireWebhook(&known[i])
-		first, waits, err := h.Letters.First(r.Context(), wire.Name)
+		first, waits, err := h.Letters.First(r.Context(), known[i].Queue())
 		if err != nil {
 			return fail(fmt.Errorf("list webhooks: %w", err))
 		}
@@ -188,7 +189,7 @@ func (h *Webhooks) dead(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	found, err := h.Letters.Dead(r.Context(), hook.Name, after, limit+1)
+	found, err := h.Letters.Dead(r.Context(), hook.Queue(), after, limit+1)
 	if err != nil {
 		return fail(fmt.Errorf("list dead letters: %w", err))
 	}
@@ -210,7 +211,7 @@ func (h *Webhooks) retry(w http.ResponseWriter, r *http.Request) error {
 	}
 	ids := asked.IDs
 	for all := len(ids) == 0; all; {
-		page, err := h.Letters.Dead(r.Context(), hook.Name, lastOf(ids), maxLimit)
+		page, err := h.Letters.Dead(r.Context(), hook.Queue(), lastOf(ids), maxLimit)
 		if err != nil {
 			return fail(fmt.Errorf("list dead letters: %w", err))
 		}
@@ -220,8 +221,8 @@ func (h *Webhooks) retry(w http.ResponseWriter, r *http.Request) error {
 		all = len(page) == maxLimit
 	}
 	for _, id := range ids {
-		if err := h.Letters.RetryDead(r.Context(), hook.Name, id, h.Now()); err != nil {
-			return fail(fmt.Errorf("dead letter %.64q: %w", id, err))
+		if err := h.Letters.RetryDead(r.Context(), hook.Queue(), id, h.Now()); err != nil {
+			return fail(fmt.Errorf("%.64q: %w", id, err))
 		}
 	}
 	return web.WriteJSON(w, http.StatusOK, Retried{Deliveries: len(ids)})

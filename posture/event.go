@@ -61,7 +61,8 @@ type Change struct {
 	From      string          `json:"from,omitempty"`   // address
 	Reference string          `json:"reference"`        // of the request, as in the server's log; the same in both events of a change
 	Status    int             `json:"status,omitempty"` // that was answered; 0: this is what was recorded before anything was done
-	Body      json.RawMessage `json:"body,omitempty"`   // JSON that was sent, if it is short
+	Made      string          `json:"made,omitempty"`   // ID of what was made
+	Body      json.RawMessage `json:"body,omitempty"`   // JSON that was sent, if it was taken for that
 	BodyHash  string          `json:"body_sha256,omitempty"`
 	BodySize  int64           `json:"body_bytes,omitempty"`
 }

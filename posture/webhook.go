@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
-// ErrNoWebhook says that there is no such webhook.
-var ErrNoWebhook = errors.New("no such webhook")
+// What there may not be.
+var (
+	ErrNoWebhook  = errors.New("no such webhook")
+	ErrNoDelivery = errors.New("no such event is given up")
+)
 
 // Webhook is a receiver of events elsewhere. Its secret is made of its Salt, so
 // that none is kept.
@@ -36,6 +39,9 @@ func (e Event) ToldAs() (told Event, ok bool) {
 	}
 	return e, slices.Contains(Told(), e.Kind)
 }
+
+// Queue names what waits for the webhook, and for no other that once has its name.
+func (w *Webhook) Queue() string { return w.Name + " " + w.Salt }
 
 // Wants tells whether the webhook is told of events of the kind.
 func (w *Webhook) Wants(kind EventKind) bool {

@@ -65,7 +65,7 @@ type Result struct {
 // interrupted is finished first.
 func (r *Records) BeginImport(ctx context.Context, source posture.Source, at time.Time, replace bool) (*Import, error) {
 	if !r.importing.TryLock() {
-		return nil, fmt.Errorf("another import: %w", posture.ErrExists)
+		return nil, fmt.Errorf("another import, which is in hand: %w", posture.ErrExists)
 	}
 	im := &Import{
 		r:      r,
@@ -92,7 +92,7 @@ func (im *Import) begin(ctx context.Context) error {
 		return err
 	}
 	if err := im.r.kv.Commit(ctx, put, noteTime); errors.Is(err, ErrConflict) {
-		return fmt.Errorf("another import: %w", posture.ErrExists)
+		return fmt.Errorf("another import, which is in hand: %w", posture.ErrExists)
 	} else if err != nil {
 		return err
 	}

@@ -62,13 +62,14 @@ func (r *Records) VerifyWebhook(ctx context.Context, name string, at time.Time) 
 // RemoveWebhook removes the webhook with all that waits for it:
 // posture.ErrNoWebhook.
 func (r *Records) RemoveWebhook(ctx context.Context, name string) error {
-	if _, _, err := read[posture.Webhook](ctx, r.kv, webhookKey(name), posture.ErrNoWebhook); err != nil {
+	w, _, err := read[posture.Webhook](ctx, r.kv, webhookKey(name), posture.ErrNoWebhook)
+	if err != nil {
 		return err
 	}
 	if err := r.kv.Commit(ctx, Op{Kind: Delete, Key: webhookKey(name), Rev: Any}); err != nil {
 		return err
 	}
-	for _, prefix := range []string{queueOf(name), deadOf(name)} {
+	for _, prefix := range []string{queueOf(w.Queue()), deadOf(w.Queue())} {
 		for {
 			page, err := r.kv.Scan(ctx, prefix, "", MaxOps)
 			if err != nil {
@@ -89,10 +90,10 @@ func (r *Records) RemoveWebhook(ctx context.Context, name string) error {
 	return nil
 }
 
-// First is what is to be delivered next to the webhook of that name; ok is false
-// if nothing waits.
-func (r *Records) First(ctx context.Context, name string) (d posture.Delivery, ok bool, err error) {
-	page, err := list[posture.Delivery](ctx, r.kv, queueOf(name), "", 1)
+// First is what is to be delivered next of what waits under posture.Webhook.Queue;
+// ok is false if nothing does.
+func (r *Records) First(ctx context.Context, queue string) (d posture.Delivery, ok bool, err error) {
+	page, err := list[posture.Delivery](ctx, r.kv, queueOf(queue), "", 1)
 	if err != nil || len(page) == 0 {
 		return d, false, err
 	}
@@ -100,24 +101,24 @@ func (r *Records) First(ctx context.Context, name string) (d posture.Delivery, o
 }
 
 // Delivered forgets what was delivered.
-func (r *Records) Delivered(ctx context.Context, name, id string) error {
-	return r.kv.Commit(ctx, Op{Kind: Delete, Key: queueOf(name) + id, Rev: Any})
+func (r *Records) Delivered(ctx context.Context, queue, id string) error {
+	return r.kv.Commit(ctx, Op{Kind: Delete, Key: queueOf(queue) + id, Rev: Any})
 }
 
 // Failed keeps what became of a try, unless the webhook was removed meanwhile.
-func (r *Records) Failed(ctx context.Context, name string, d posture.Delivery) error {
-	return r.requeue(ctx, queueOf(name)+d.ID, queueOf(name)+d.ID, func(kept *posture.Delivery) { *kept = d })
+func (r *Records) Failed(ctx context.Context, queue string, d posture.Delivery) error {
+	return r.requeue(ctx, queueOf(queue)+d.ID, queueOf(queue)+d.ID, func(kept *posture.Delivery) { *kept = d })
 }
 
 // GiveUp puts the delivery among the dead ones.
-func (r *Records) GiveUp(ctx context.Context, name string, d posture.Delivery) error {
-	return r.requeue(ctx, queueOf(name)+d.ID, deadOf(name)+d.ID, func(kept *posture.Delivery) { *kept = d })
+func (r *Records) GiveUp(ctx context.Context, queue string, d posture.Delivery) error {
+	return r.requeue(ctx, queueOf(queue)+d.ID, deadOf(queue)+d.ID, func(kept *posture.Delivery) { *kept = d })
 }
 
-// RetryDead has a dead delivery tried again, as if it were new: posture.ErrNoWebhook
-// if it is not there.
-func (r *Records) RetryDead(ctx context.Context, name, id string, at time.Time) error {
-	return r.requeue(ctx, deadOf(name)+id, queueOf(name)+id, func(kept *posture.Delivery) {
+// RetryDead has a dead delivery tried again, as if it were new:
+// posture.ErrNoDelivery.
+func (r *Records) RetryDead(ctx context.Context, queue, id string, at time.Time) error {
+	return r.requeue(ctx, deadOf(queue)+id, queueOf(queue)+id, func(kept *posture.Delivery) {
 		kept.Since, kept.Tries, kept.NextTry = at, 0, time.Time{}
 	})
 }
@@ -125,7 +126,10 @@ func (r *Records) RetryDead(ctx context.Context, name, id string, at time.Time) 
 // requeue changes a delivery and moves it from one key to another, or the same.
 func (r *Records) requeue(ctx context.Context, from, to string, change func(*posture.Delivery)) error {
 	return retry(ctx, func() error {
-		d, rev, err := read[posture.Delivery](ctx, r.kv, from, posture.ErrNoWebhook)
+		d, rev, err := read[posture.Delivery](ctx, r.kv, from, posture.ErrNoDelivery)
+		if errors.Is(err, posture.ErrNoDelivery) {
+			return posture.ErrNoDelivery // its key says nothing to anybody
+		}
 		if err != nil {
 			return err
 		}
@@ -144,8 +148,8 @@ func (r *Records) requeue(ctx context.Context, from, to string, change func(*pos
 
 // Dead returns up to limit deliveries to the webhook that were given up, the
 // oldest first, from the one after after on.
-func (r *Records) Dead(ctx context.Context, name, after string, limit int) ([]posture.Delivery, error) {
-	return list[posture.Delivery](ctx, r.kv, deadOf(name), deadOf(name)+after, limit)
+func (r *Records) Dead(ctx context.Context, queue, after string, limit int) ([]posture.Delivery, error) {
+	return list[posture.Delivery](ctx, r.kv, deadOf(queue), deadOf(queue)+after, limit)
 }
 
 // deliveries are the operations by which those of the webhooks that want to know
@@ -163,7 +167,7 @@ func deliveries(hooks []posture.Webhook, e posture.Event, body func(*posture.Eve
 		if err != nil {
 			return nil, fmt.Errorf("tell of event %q: %w", e.ID, err)
 		}
-		put, err := putRecord(queueOf(hooks[i].Name)+e.ID, posture.Delivery{ID: e.ID, Body: text, Since: e.Time}, Any)
+		put, err := putRecord(queueOf(hooks[i].Queue())+e.ID, posture.Delivery{ID: e.ID, Body: text, Since: e.Time}, Any)
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func newSender() *webhook.Sender {
 // deliver delivers events to webhooks, to each at its own pace.
 func (s *server) deliver(ctx context.Context) {
 	d := &webhook.Deliverer{Queue: s.records, Sender: newSender(), Now: s.now, Tried: s.tried}
-	var busy sync.Map // names of webhooks that are being delivered to
+	var busy sync.Map // queues of webhooks that are being delivered to
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	ticker := time.NewTicker(deliverEvery)
@@ -44,11 +44,14 @@ func (s *server) deliver(ctx context.Context) {
 			continue // whatever is wrong with the store is said by those who write
 		}
 		for _, w := range hooks {
-			if _, is := busy.LoadOrStore(w.Name, true); is || w.VerifiedAt.IsZero() {
+			if w.VerifiedAt.IsZero() {
+				continue
+			}
+			if _, is := busy.LoadOrStore(w.Queue(), true); is {
 				continue
 			}
 			delivering.Go(func() {
-				defer busy.Delete(w.Name)
+				defer busy.Delete(w.Queue())
 				s.deliverTo(ctx, d, w)
 			})
 		}
@@ -58,7 +61,7 @@ func (s *server) deliver(ctx context.Context) {
 func (s *server) deliverTo(ctx context.Context, d *webhook.Deliverer, w posture.Webhook) {
 	key, err := webhookKey(s.current.Load().authority, w.Salt)
 	if err == nil {
-		err = d.Deliver(ctx, webhook.Hook{ID: w.Name, URL: w.URL, Key: key})
+		err = d.Deliver(ctx, webhook.Hook{Name: w.Name, Queue: w.Queue(), URL: w.URL, Key: key})
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "webhook not delivered to", slog.String("webhook", w.Name), slog.String("error", err.Error()))
@@ -73,7 +76,7 @@ func (s *server) tried(hook webhook.Hook, d *posture.Delivery, err error) {
 	}
 	s.ops.events.deliveries.WithLabelValues(result).Inc()
 	if err != nil && d.Tries == 0 {
-		s.log.LogAttrs(context.Background(), slog.LevelWarn, "webhook does not take an event; it is tried again",
-			slog.String("webhook", hook.ID), slog.String("event", d.ID), slog.String("error", err.Error()))
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "a webhook did not take an event",
+			slog.String("webhook", hook.Name), slog.String("event", d.ID), slog.String("error", err.Error()))
 	}
 }

@@ -91,11 +91,24 @@ func whatHappened(e *posture.Event) string {
 	case e.Change != nil && e.Change.Status == 0:
 		return e.Change.Operation + " " + e.Change.Path + ": asked"
 	case e.Change != nil:
-		return e.Change.Operation + " " + e.Change.Path + ": " + strconv.Itoa(e.Change.Status) + " " + string(e.Change.Body)
+		text := e.Change.Operation + " " + e.Change.Path + ": " + strconv.Itoa(e.Change.Status) + " " + shortened(string(e.Change.Body))
+		if e.Change.Made != "" {
+			text += " made " + e.Change.Made
+		}
+		return text
 	case e.Decision != "":
 		return e.Decision
 	}
 	return e.Why
+}
+
+// shortened is what a line of a table has of a text; JSON has all of it.
+func shortened(text string) string {
+	const most = 300
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 type logVerify struct {
@@ -159,25 +172,47 @@ func (c *logVerify) verifyFile(e *env) error {
 		return err
 	}
 	defer file.Close()
-	found := c.From == ""
-	result, err := trail.VerifyExport(file, key, func(l *trail.Line) {
-		var entry struct {
-			Seq uint64 `json:"seq"`
-		}
-		if l.Entry != nil && json.Unmarshal(l.Entry, &entry) == nil && entry.Seq == kept && trail.Hash(l.Entry) == hash {
-			found = true
-		}
-	})
+	end := keptEnd{seq: kept, hash: hash, found: c.From == ""}
+	result, err := trail.VerifyExport(file, key, end.look)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", c.File, err)
-	case !found:
+	case !end.found && end.dropped:
+		return fmt.Errorf("%s is as it was written, but of entry %d it cannot tell: that was deleted, as old, and it begins at %d", c.File, kept, end.first)
+	case !end.found:
 		return fmt.Errorf("%s: %w: no entry %d has the hash that you kept", c.File, trail.ErrBroken, kept)
 	case e.json:
 		return printJSON(e.stdout, result)
 	}
 	printVerified(e.stdout, result)
 	return nil
+}
+
+// keptEnd looks in an export for an entry whose hash somebody kept.
+type keptEnd struct {
+	seq     uint64
+	hash    string
+	found   bool
+	dropped bool   // a node's log begins behind it
+	first   uint64 // where
+}
+
+func (k *keptEnd) look(l *trail.Line) {
+	if b := l.Bounds; b != nil {
+		switch {
+		case b.First == k.seq+1 && b.Before == k.hash:
+			k.found = true
+		case b.First > k.seq:
+			k.dropped, k.first = true, b.First
+		}
+		return
+	}
+	var entry struct {
+		Seq uint64 `json:"seq"`
+	}
+	if json.Unmarshal(l.Entry, &entry) == nil && entry.Seq == k.seq && trail.Hash(l.Entry) == k.hash {
+		k.found = true
+	}
 }
 
 // key is the log's key: the one that is given, or the server's.

@@ -67,7 +67,7 @@ func (c *delayCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	longest := 0.0
 	for _, w := range hooks {
-		if d, waits, err := c.records.First(ctx, w.Name); err == nil && waits {
+		if d, waits, err := c.records.First(ctx, w.Queue()); err == nil && waits {
 			longest = max(longest, c.delay(d.Since))
 		}
 	}

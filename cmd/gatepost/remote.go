@@ -41,6 +41,9 @@ func (r *remote) client() (*admin.Client, error) {
 		return nil, errors.New("--server needs --token-file, a file with an API token")
 	}
 	secrets, err := readSecrets(r.TokenFile)
+	if bad, ok := errors.AsType[*secretFileError](err); ok && !strings.HasPrefix(bad.problem, "has mode") {
+		return nil, fmt.Errorf("API token: %s %s; write the token as \"gatepost token create --kind api\" printed it, and nothing else", quote(bad.path), bad.problem)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("API token: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 type tokenCommand struct {
 	Remote remote `embed:"" group:"A server elsewhere"`
 
-	Create tokenCreate `cmd:"" help:"Make a token, with which one device enrols once."`
+	Create tokenCreate `cmd:"" help:"Make a token, with which one device enrols once, or with which others administer."`
 	List   tokenList   `cmd:"" help:"List tokens: what they are for, and what became of them."`
 	Revoke tokenRevoke `cmd:"" help:"Make a token useless."`
 }
@@ -225,6 +226,9 @@ func (c *tokenRevoke) Run(e *env) error {
 			revoke = client.RevokeAPIToken
 		}
 		if err := revoke(e.ctx, c.ID); err != nil {
+			if p, ok := errors.AsType[*admin.Problem](err); ok && p.Status == http.StatusNotFound && c.Kind != kindAPI {
+				return fmt.Errorf("revoke token %q: %w (one for the API takes --kind api)", c.ID, err)
+			}
 			return fmt.Errorf("revoke token %q: %w", c.ID, err)
 		}
 		_, err := fmt.Fprintf(e.stdout, "%s is of no use any more\n", printable(c.ID))

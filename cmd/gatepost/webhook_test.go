@@ -93,6 +93,16 @@ func (r *receiver) wait(n int) []received {
 	}
 }
 
+// queue is that of the one webhook.
+func (w *apiWorld) queue(t *testing.T) string {
+	t.Helper()
+	hooks, err := w.records.Webhooks(t.Context())
+	if err != nil || len(hooks) != 1 {
+		t.Fatalf("%+v, %v", hooks, err)
+	}
+	return hooks[0].Queue()
+}
+
 func (w *apiWorld) post(t *testing.T, path string, body, into any) {
 	t.Helper()
 	text, contentType := bodyOf(t, body)
@@ -134,13 +144,13 @@ func TestWebhookOutage(t *testing.T) {
 		w.later.Add(int64(time.Minute))
 	}
 	waitFor(t, func() bool {
-		first, waits, err := w.records.First(t.Context(), "siem")
+		first, waits, err := w.records.First(t.Context(), w.queue(t))
 		return err == nil && waits && first.Tries > 0
 	})
 	r.start(addr)
 	waitFor(t, func() bool { // the pause after the last try goes by too
 		w.later.Add(int64(time.Minute))
-		_, waits, err := w.records.First(t.Context(), "siem")
+		_, waits, err := w.records.First(t.Context(), w.queue(t))
 		return err == nil && !waits
 	})
 	r.check(t, &issued, 4*(minutes+1))
@@ -189,7 +199,7 @@ func TestWebhookDead(t *testing.T) {
 	w.post(t, "actions/quarantine", map[string]any{"device": "mac-1", "why": "not told"}, nil)
 	w.post(t, "actions/retire", map[string]any{"device": "mac-1", "why": "lost"}, nil)
 	dead := func() []posture.Delivery {
-		found, err := w.records.Dead(t.Context(), "siem", "", 10)
+		found, err := w.records.Dead(t.Context(), w.queue(t), "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,11 +251,43 @@ func TestWebhookUnverified(t *testing.T) {
 		_, answer := w.askWith(t, "GET", admin.Prefix+"log?limit=1000", "", nil, nil)
 		return strings.Contains(string(answer), "device.retired")
 	})
+	time.Sleep(3 * deliverEvery) // the server has looked at it meanwhile
 	r.start(addr)
 	w.post(t, "webhooks/siem/verify", nil, nil)
 	w.post(t, "actions/retire", map[string]any{"device": "win-2", "why": "after"}, nil)
 	if got := r.wait(1)[0].event; got.Data.Why != "after" {
 		t.Errorf("told first of %+v", got)
+	}
+}
+
+// TestWebhookAnew: one that has the name of another that was removed gets what is
+// its own, and the other one nothing more.
+func TestWebhookAnew(t *testing.T) {
+	t.Parallel()
+	w, former, r := newAPIWorld(t), newReceiver(t), newReceiver(t)
+	w.post(t, "devices/import?format=csv", []byte(testDevices), nil)
+	retire := func(device, why string) {
+		w.post(t, "actions/retire", map[string]any{"device": device, "why": why}, nil)
+	}
+	hook := func(r *receiver) {
+		w.post(t, "webhooks", admin.NewWebhook{Name: "siem", URL: r.url, Events: []posture.EventKind{posture.DeviceRetired}}, nil)
+	}
+	hook(former)
+	former.mu.Lock() // it takes its time
+	retire("mac-1", "former")
+	waitFor(t, func() bool {
+		_, waits, err := w.records.First(t.Context(), w.queue(t))
+		return err == nil && waits
+	})
+	if response, _ := w.askWith(t, "DELETE", admin.Prefix+"webhooks/siem", "", nil, nil); response.StatusCode != http.StatusNoContent {
+		t.Fatal(response.Status)
+	}
+	hook(r)
+	retire("win-2", "new")
+	got := r.wait(1)
+	former.mu.Unlock()
+	if got[0].event.Data.Why != "new" || len(former.told()) > 1 {
+		t.Errorf("the new one got %+v, the former %q", got[0].event, former.told())
 	}
 }
 

@@ -11,19 +11,19 @@ import (
 
 // Hook is a receiver.
 type Hook struct {
-	ID, URL string
-	Key     []byte // of its secret
+	Name, Queue, URL string
+	Key              []byte // of its secret
 }
 
 // Queue keeps what waits for each hook, in order.
 type Queue interface {
 	// First is what is to be delivered next; ok is false if nothing waits.
-	First(ctx context.Context, hook string) (d posture.Delivery, ok bool, err error)
-	Delivered(ctx context.Context, hook, id string) error
+	First(ctx context.Context, queue string) (d posture.Delivery, ok bool, err error)
+	Delivered(ctx context.Context, queue, id string) error
 	// Failed keeps what became of a try.
-	Failed(ctx context.Context, hook string, d posture.Delivery) error
+	Failed(ctx context.Context, queue string, d posture.Delivery) error
 	// GiveUp puts the delivery among the dead ones.
-	GiveUp(ctx context.Context, hook string, d posture.Delivery) error
+	GiveUp(ctx context.Context, queue string, d posture.Delivery) error
 }
 
 // How long an event is tried.
@@ -49,7 +49,7 @@ type Deliverer struct {
 // gets what happens to a device in order. An error is one of the queue's.
 func (d *Deliverer) Deliver(ctx context.Context, hook Hook) error {
 	for {
-		next, ok, err := d.Queue.First(ctx, hook.ID)
+		next, ok, err := d.Queue.First(ctx, hook.Queue)
 		if err != nil || !ok || d.Now().Before(next.NextTry) {
 			return err
 		}
@@ -59,15 +59,15 @@ func (d *Deliverer) Deliver(ctx context.Context, hook Hook) error {
 		}
 		d.Tried(hook, &next, sent)
 		if sent == nil {
-			if err := d.Queue.Delivered(ctx, hook.ID, next.ID); err != nil {
+			if err := d.Queue.Delivered(ctx, hook.Queue, next.ID); err != nil {
 				return err
 			}
 			continue
 		}
 		if dead := d.fail(&next, sent); dead {
-			return d.Queue.GiveUp(ctx, hook.ID, next)
+			return d.Queue.GiveUp(ctx, hook.Queue, next)
 		}
-		return d.Queue.Failed(ctx, hook.ID, next)
+		return d.Queue.Failed(ctx, hook.Queue, next)
 	}
 }
 

@@ -148,7 +148,7 @@ func TestDeliver(t *testing.T) {
 			}
 			d := &Deliverer{Queue: q, Sender: &Sender{HTTP: NewClient()}, Now: func() time.Time { return now }, Tried: func(Hook, *posture.Delivery, error) {}}
 			for len(q.waiting) > 0 && now.Sub(start) <= 48*time.Hour {
-				if err := d.Deliver(t.Context(), Hook{ID: "h", URL: s.URL, Key: []byte("key")}); err != nil {
+				if err := d.Deliver(t.Context(), Hook{Name: "h", Queue: "h", URL: s.URL, Key: []byte("key")}); err != nil {
 					t.Fatal(err)
 				}
 				if len(q.waiting) > 0 {
@@ -181,7 +181,7 @@ func TestGiveUp(t *testing.T) {
 		}
 	}}
 	for ; len(q.dead) < 3 && now.Sub(start) < 72*time.Hour; now = now.Add(time.Minute) {
-		if err := d.Deliver(t.Context(), Hook{ID: "h", URL: s.URL}); err != nil {
+		if err := d.Deliver(t.Context(), Hook{Name: "h", Queue: "h", URL: s.URL}); err != nil {
 			t.Fatal(err)
 		}
 	}

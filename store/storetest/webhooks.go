@@ -43,7 +43,7 @@ func testWebhooks(t *testing.T, kv store.KV) {
 	seal(t, r)
 	queued := func(name string) (bodies []string) {
 		for {
-			d, ok, err := r.First(ctx, name)
+			d, ok, err := r.First(ctx, name+" ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func testWebhooks(t *testing.T, kv store.KV) {
 				return bodies
 			}
 			bodies = append(bodies, string(d.Body))
-			wantErr(t, "delivered", r.Delivered(ctx, name, d.ID), nil)
+			wantErr(t, "delivered", r.Delivered(ctx, name+" ", d.ID), nil)
 		}
 	}
 	for name, want := range map[string]string{
@@ -82,36 +82,36 @@ func testDeadLetters(t *testing.T, r *store.Records) {
 	seal(t, r)
 	var ids []string
 	for range 3 {
-		d, ok, err := r.First(ctx, "all")
+		d, ok, err := r.First(ctx, "all ")
 		if err != nil || !ok {
 			t.Fatalf("%t, %v", ok, err)
 		}
 		ids = append(ids, d.ID)
 		d.Tries, d.Error = 7, "down"
-		wantErr(t, "failed", r.Failed(ctx, "all", d), nil)
-		if again, _, err := r.First(ctx, "all"); err != nil || again.ID != d.ID || again.Tries != 7 {
+		wantErr(t, "failed", r.Failed(ctx, "all ", d), nil)
+		if again, _, err := r.First(ctx, "all "); err != nil || again.ID != d.ID || again.Tries != 7 {
 			t.Errorf("%+v, %v", again, err)
 		}
-		wantErr(t, "give up", r.GiveUp(ctx, "all", d), nil)
+		wantErr(t, "give up", r.GiveUp(ctx, "all ", d), nil)
 	}
-	if _, ok, err := r.First(ctx, "all"); ok || err != nil {
+	if _, ok, err := r.First(ctx, "all "); ok || err != nil {
 		t.Errorf("%t, %v", ok, err)
 	}
-	dead, err := r.Dead(ctx, "all", ids[0], 1)
+	dead, err := r.Dead(ctx, "all ", ids[0], 1)
 	if err != nil || len(dead) != 1 || dead[0].ID != ids[1] || dead[0].Error != "down" {
 		t.Errorf("%+v, %v", dead, err)
 	}
 	later := day.Add(48 * time.Hour)
-	wantErr(t, "retry", r.RetryDead(ctx, "all", ids[2], later), nil)
-	wantErr(t, "retry again", r.RetryDead(ctx, "all", ids[2], later), posture.ErrNoWebhook)
-	if d, ok, err := r.First(ctx, "all"); err != nil || !ok || d.ID != ids[2] || d.Tries != 0 || !d.Since.Equal(later) {
+	wantErr(t, "retry", r.RetryDead(ctx, "all ", ids[2], later), nil)
+	wantErr(t, "retry again", r.RetryDead(ctx, "all ", ids[2], later), posture.ErrNoDelivery)
+	if d, ok, err := r.First(ctx, "all "); err != nil || !ok || d.ID != ids[2] || d.Tries != 0 || !d.Since.Equal(later) {
 		t.Errorf("%+v, %t, %v", d, ok, err)
 	}
 	// Nothing is left of what is removed, and another of its name begins anew.
 	wantErr(t, "remove", r.RemoveWebhook(ctx, "all"), nil)
 	wantErr(t, "remove again", r.RemoveWebhook(ctx, "all"), posture.ErrNoWebhook)
-	_, ok, err := r.First(ctx, "all")
-	if dead, deadErr := r.Dead(ctx, "all", "", 10); ok || len(dead) != 0 || errors.Join(err, deadErr) != nil {
+	_, ok, err := r.First(ctx, "all ")
+	if dead, deadErr := r.Dead(ctx, "all ", "", 10); ok || len(dead) != 0 || errors.Join(err, deadErr) != nil {
 		t.Errorf("left are %t, %+v, %v, %v", ok, dead, err, deadErr)
 	}
 	_, err = r.VerifyWebhook(ctx, "all", later)
