@@ -73,7 +73,8 @@ func (r *Records) RevokeAPIToken(ctx context.Context, id string, at time.Time) (
 // SweepAPITokens revokes the tokens that were not used for posture.MaxIdle, and
 // deletes those that ended more than thirty days before now. It reads all of them.
 func (r *Records) SweepAPITokens(ctx context.Context, now time.Time) error {
-	return sweep(ctx, r.kv, apiTokenPrefix, func(t *posture.APIToken) (delete, changed bool) {
+	var idle []posture.APIToken
+	err := sweep(ctx, r.kv, apiTokenPrefix, func(t *posture.APIToken) (delete, changed bool) {
 		ended := t.ExpiresAt
 		if !t.RevokedAt.IsZero() && t.RevokedAt.Before(ended) {
 			ended = t.RevokedAt
@@ -83,8 +84,14 @@ func (r *Records) SweepAPITokens(ctx context.Context, now time.Time) error {
 		}
 		if t.RevokedAt.IsZero() && t.Idle(now) {
 			t.RevokedAt = now
+			idle = append(idle, *t)
 			return false, true
 		}
 		return false, false
 	})
+	for i := range idle {
+		why := fmt.Sprintf("API token %s (%s) was not used for %d days", idle[i].Name, idle[i].ID(), posture.MaxIdle/(24*time.Hour))
+		err = errors.Join(err, r.Note(ctx, posture.Event{Time: now, Kind: posture.Changed, By: "server", Why: why}))
+	}
+	return err
 }

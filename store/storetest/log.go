@@ -271,6 +271,10 @@ func testAPITokens(t *testing.T, kv store.KV) {
 	if err != nil || len(page) != 2 || !page[0].RevokedAt.IsZero() || page[1].RevokedAt.IsZero() {
 		t.Errorf("after a sweep: %+v, %v", page, err)
 	}
+	seal(t, r)
+	if entries, err := verifyLog(t, r); err != nil || len(entries) != 1 || entries[0].Event.Why != "API token t1 (1111111111111111) was not used for 30 days" {
+		t.Errorf("the log says %+v, %v", entries, err)
+	}
 }
 
 func eventBody(e *posture.Event) ([]byte, error) {
