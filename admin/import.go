@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +87,8 @@ func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {
 		return out.err
 	}
 	if errors.Is(err, devices.ErrHeld) {
-		held := posture.Event{Time: h.Now(), Kind: posture.ImportHeld, Why: fmt.Sprintf("source %q: %v", source, err), By: principalOf(r.Context()).Name}
+		detail, _ := json.Marshal(map[string]string{"source": source}) // strings always encode
+		held := posture.Event{Detail: detail, Time: h.Now(), Kind: posture.ImportHeld, Why: fmt.Sprintf("source %q: %v", source, err), By: principalOf(r.Context()).Name}
 		err = errors.Join(err, h.Noter.Note(r.Context(), held))
 	}
 	failure := fail(err)

@@ -11,15 +11,16 @@ type Event struct {
 	Time time.Time `json:"time"`
 	Kind EventKind `json:"kind"`
 
-	DeviceID string          `json:"device,omitempty"`
-	Device   *DeviceFacts    `json:"device_facts,omitempty"` // as the device was then; nil: the event is of none
-	Why      string          `json:"why,omitempty"`
-	By       string          `json:"by,omitempty"` // who decided it; empty: nobody did
-	Failures []Failure       `json:"failures,omitempty"`
-	Change   *Change         `json:"change,omitempty"`   // of Changed: what was asked and what came of it
-	Decision string          `json:"decision,omitempty"` // of Decided: its ID
-	Outcome  Outcome         `json:"outcome,omitempty"`  // of Decided
-	Detail   json.RawMessage `json:"detail,omitempty"`
+	DeviceID string       `json:"device,omitempty"`
+	Device   *DeviceFacts `json:"device_facts,omitempty"` // as the device was then; nil: the event is of none
+	Why      string       `json:"why,omitempty"`
+	By       string       `json:"by,omitempty"` // who decided it; empty: nobody did
+	Failures []Failure    `json:"failures,omitempty"`
+	Change   *Change      `json:"change,omitempty"`   // of Changed: what was asked and what came of it
+	Decision string       `json:"decision,omitempty"` // of Decided: its ID
+	Outcome  Outcome      `json:"outcome,omitempty"`  // of Decided
+	// Detail is, of ImportHeld {"source"}, and of KeyExpiring {"what", "not_after"}.
+	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
 // EventKind is what sort of thing happened.

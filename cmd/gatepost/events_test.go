@@ -71,6 +71,12 @@ func TestExpiryIsTold(t *testing.T) {
 		waitFor(t, func() bool { return len(r.told()) >= step.told })
 		time.Sleep(3 * sealEvery) // for what must not come
 		for _, text := range r.told() {
+			r.mu.Lock()
+			detail := string(r.got[0].event.Data.Detail)
+			r.mu.Unlock()
+			if !strings.Contains(detail, `"not_after":"`+first.UTC().Format("2006-01-02")) {
+				t.Errorf("detail %s", detail)
+			}
 			if !strings.HasPrefix(text, "key.expiring  the TLS certificate of localhost ends at "+first.UTC().Format("2006-01-02")) {
 				t.Errorf("told %q", text)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,7 +22,8 @@ func (s *server) warnOfExpiry(ctx context.Context) {
 			if now.Before(at.Add(-ahead)) {
 				continue
 			}
-			e := posture.Event{Time: now, Kind: posture.KeyExpiring, Why: fmt.Sprintf("%s ends at %s", what, at.UTC().Format(time.RFC3339))}
+			detail, _ := json.Marshal(map[string]any{"what": what, "not_after": at.UTC()}) // they always encode
+			e := posture.Event{Detail: detail, Time: now, Kind: posture.KeyExpiring, Why: fmt.Sprintf("%s ends at %s", what, at.UTC().Format(time.RFC3339))}
 			if _, err := s.records.NoteOnce(ctx, fmt.Sprintf("%s %d %s", e.Why, ahead, posture.KeyExpiring), e); err != nil && ctx.Err() == nil {
 				s.log.LogAttrs(ctx, slog.LevelError, "not noted what is about to expire", slog.String("error", err.Error()))
 			}
