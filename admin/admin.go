@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,27 +37,28 @@ const (
 	maxLimit     = 1000
 )
 
-// query is the parameters of a request, each known and given once at most.
+// query is the parameters of a request, each given once at most and one that the
+// operation knows: checkQuery saw to that.
 type query struct{ values url.Values }
 
-func readQuery(r *http.Request, known ...string) (*query, error) {
+func queryOf(r *http.Request) *query { return &query{r.URL.Query()} }
+
+// checkQuery refuses parameters that the operation does not know, and those that
+// are given twice.
+func (o *Operation) checkQuery(r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, badQuery("The query is not well formed.")
-	}
-	allowed := make(map[string]bool, len(known))
-	for _, name := range known {
-		allowed[name] = true
+		return badQuery("The query is not well formed.")
 	}
 	for name, given := range values {
-		if !allowed[name] {
-			return nil, badQuery(fmt.Sprintf("The parameter %.64q is not known here.", name))
+		if !slices.ContainsFunc(o.Query, func(p Parameter) bool { return p.Name == name }) {
+			return badQuery(fmt.Sprintf("The parameter %.64q is not known here.", name))
 		}
 		if len(given) > 1 {
-			return nil, badQuery(fmt.Sprintf("The parameter %q is given twice.", name))
+			return badQuery(fmt.Sprintf("The parameter %q is given twice.", name))
 		}
 	}
-	return &query{values}, nil
+	return nil
 }
 
 func badQuery(public string) error {
@@ -78,12 +80,24 @@ func (q *query) number(name string, standard, most int) (int, error) {
 
 // readPage reads the parameters of a list that has no others.
 func readPage(r *http.Request) (after string, limit int, err error) {
-	q, err := readQuery(r, "after", "limit")
-	if err != nil {
-		return "", 0, err
-	}
+	q := queryOf(r)
 	limit, err = q.number("limit", defaultLimit, maxLimit)
 	return q.values.Get("after"), limit, err
+}
+
+// newest reads how many records are asked for: the newest so many (last is not 0),
+// or a page of limit.
+func (q *query) newest() (limit, last int, err error) {
+	if limit, err = q.number("limit", defaultLimit, maxLimit); err != nil {
+		return 0, 0, err
+	}
+	if last, err = q.number("last", 0, maxLimit); err != nil {
+		return 0, 0, err
+	}
+	if last > 0 && (q.values.Has("after") || q.values.Has("limit")) {
+		return 0, 0, badQuery("last goes with neither after nor limit.")
+	}
+	return limit, last, nil
 }
 
 // onePage is what is shown of records of which one more than the limit was read,

@@ -63,15 +63,8 @@ func (h *Decisions) one(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit", "last", "follow", "relying_party", "device", "subject", "outcome")
-	if err != nil {
-		return err
-	}
-	limit, err := q.number("limit", defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	last, err := q.number("last", 0, maxLimit)
+	q := queryOf(r)
+	limit, last, err := q.newest()
 	if err != nil {
 		return err
 	}
@@ -82,8 +75,6 @@ func (h *Decisions) serve(w http.ResponseWriter, r *http.Request) error {
 	wanted, filtered := q.decisions()
 	after := q.values.Get("after")
 	switch {
-	case last > 0 && (after != "" || q.values.Has("limit")):
-		return badQuery("last goes with neither after nor limit.")
 	case follow && q.values.Has("limit"):
 		return badQuery("follow goes without limit.")
 	case filtered && (follow || last > 0):

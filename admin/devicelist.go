@@ -44,10 +44,7 @@ var filters = []Parameter{
 }
 
 func (h *Devices) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "after", "limit", "q", "owner", "os", "managed", "compliant", "state")
-	if err != nil {
-		return err
-	}
+	q := queryOf(r)
 	limit, err := q.number("limit", defaultLimit, maxLimit)
 	if err != nil {
 		return err

@@ -57,11 +57,9 @@ func (h *Import) Operations() []Operation {
 }
 
 func (h *Import) serve(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "format", "source", "replace", "approve")
-	if err != nil {
-		return err
-	}
+	q := queryOf(r)
 	var mode devices.Mode
+	var err error
 	if mode.Replace, _, err = q.truth("replace"); err != nil {
 		return err
 	}

@@ -65,20 +65,10 @@ var logParameters = []Parameter{
 const logPage = 500
 
 func (h *Log) list(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "node", "after", "limit", "last")
+	q := queryOf(r)
+	limit, last, err := q.newest()
 	if err != nil {
 		return err
-	}
-	limit, err := q.number("limit", defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	last, err := q.number("last", 0, maxLimit)
-	if err != nil {
-		return err
-	}
-	if last > 0 && (q.values.Has("after") || q.values.Has("limit")) {
-		return badQuery("last goes with neither after nor limit.")
 	}
 	var after uint64
 	if text := q.values.Get("after"); text != "" {
@@ -143,10 +133,7 @@ func (h *Log) walk(ctx context.Context, b trail.Bounds, each func(kept []byte) e
 }
 
 func (h *Log) export(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "format")
-	if err != nil {
-		return err
-	}
+	q := queryOf(r)
 	write := h.writeJSON
 	switch format := q.values.Get("format"); format {
 	case "", LogJSON:

@@ -11,9 +11,6 @@ import (
 )
 
 func (h *Log) verify(w http.ResponseWriter, r *http.Request) error {
-	if _, err := readQuery(r); err != nil {
-		return err
-	}
 	out := newStream(w)
 	if err := out.unbound(); err != nil {
 		return err

@@ -101,13 +101,6 @@ func methodsOf(mux *http.ServeMux, r *http.Request) (methods []string) {
 	return methods
 }
 
-func (o *Operation) queryNames() (names []string) {
-	for _, p := range o.Query {
-		names = append(names, p.Name)
-	}
-	return names
-}
-
 // guarded serves the operation to those who may.
 func (a *API) guarded(o *Operation, identify Identify) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -123,7 +116,7 @@ func (a *API) guarded(o *Operation, identify Identify) web.HandlerFunc {
 			return &web.Error{Status: http.StatusForbidden, Reason: "role",
 				Public: fmt.Sprintf("This needs the role %s; yours is %s.", o.Role, p.Role)}
 		}
-		if _, err := readQuery(r, o.queryNames()...); err != nil {
+		if err := o.checkQuery(r); err != nil {
 			return err
 		}
 		ctx, stop := p.watched(p.in(r.Context()), o)

@@ -85,12 +85,10 @@ func (h *Policies) list(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (h *Policies) explain(w http.ResponseWriter, r *http.Request) error {
-	q, err := readQuery(r, "device", "policy", "relying_party", "app_id", "app_name")
-	if err != nil {
-		return err
-	}
+	q := queryOf(r)
 	app := posture.AppContext{InstanceID: q.values.Get("app_id"), Name: q.values.Get("app_name")}
 	var policy *posture.Policy
+	var err error
 	switch name, party := q.values.Get("policy"), q.values.Get("relying_party"); {
 	case name != "" && party != "":
 		return fail(fmt.Errorf("%w: policy and relying_party exclude each other", ErrBadPolicies))
