@@ -105,6 +105,10 @@ var packages = map[string]rule{
 		why:     "what an event is called in a SIEM follows from the event alone",
 		imports: []string{"posture"},
 		never:   world, except: []string{"net/url", "net/netip"},
+		tests: []string{"events/ocsf/ocsftest"},
+	},
+	"events/ocsf/ocsftest": {
+		why: "judges events by the schema's files alone: what it shared with those who make them, it could not judge",
 	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
@@ -137,6 +141,7 @@ var packages = map[string]rule{
 		why: "the only place that wires, so the only one that may know an engine",
 		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
 			"events/ocsf", "events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
+		tests: []string{"events/ocsf/ocsftest"},
 	},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,6 +18,7 @@ import (
 
 	"gatepost.dev/admin"
 	"gatepost.dev/agentapi"
+	"gatepost.dev/events/ocsf/ocsftest"
 	"gatepost.dev/posture"
 )
 
@@ -99,7 +101,12 @@ func TestAPIDocument(t *testing.T) {
 		call{operation: "POST clients/{name}/rotate-secret", path: "clients/okta/rotate-secret", body: map[string]any{"overlap": "1h"}},
 		call{operation: "POST keys/rotate", status: 201, keep: member(&key, "id")},
 		call{operation: "GET keys"},
-		call{operation: "GET status"},
+		call{operation: "GET status", keep: func([]byte) {
+			waitFor(t, func() bool { // until something is in the log
+				bounds, err := w.records.LogBounds(t.Context())
+				return err == nil && len(bounds) == 1
+			})
+		}},
 		call{operation: "POST webhooks", body: admin.NewWebhook{Name: "siem", URL: receiver.url, Events: []posture.EventKind{posture.DeviceRetired}}, status: 201},
 		call{operation: "POST webhooks/{name}/verify", path: "webhooks/siem/verify"},
 		call{operation: "GET webhooks"},
@@ -128,6 +135,7 @@ func TestAPIDocument(t *testing.T) {
 		call{operation: "DELETE relying-parties/{name}", path: "relying-parties/acme", status: 204},
 		call{operation: "DELETE clients/{name}", path: "clients/okta", status: 204},
 	)
+	w.checkOCSF(t)
 	// What is the same has the same tag, and what was read meanwhile is not
 	// overwritten.
 	response, _ := w.askWith(t, "GET", admin.Prefix+"devices/win-2", "", nil, nil)
@@ -195,4 +203,35 @@ func newOktaMetadata(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(metadata)
+}
+
+// checkOCSF judges each event of a real export by the schema's own files.
+func (w *apiWorld) checkOCSF(t *testing.T) {
+	t.Helper()
+	schema, err := ocsftest.Load("../../testdata/ocsf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]bool{}
+	waitFor(t, func() bool { // until the last of what happened is in the log
+		_, answer := w.askWith(t, "GET", admin.Prefix+"log/export?format=ocsf", "", nil, nil)
+		for line := range bytes.Lines(answer) {
+			var event struct {
+				Class string `json:"class_name"`
+			}
+			if err := json.Unmarshal(line, &event); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			classes[event.Class] = true
+			for _, fault := range schema.Validate(line) {
+				t.Errorf("%s: %s", line, fault)
+			}
+		}
+		return len(classes) >= 4 || t.Failed()
+	})
+	for _, class := range []string{"Authentication", "Device Inventory Info", "Compliance Finding", "API Activity"} {
+		if !classes[class] {
+			t.Errorf("no event of class %s was exported", class)
+		}
+	}
 }

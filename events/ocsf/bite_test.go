@@ -2,8 +2,6 @@ package ocsf_test
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -108,7 +106,7 @@ func TestValidatorBites(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		faults := loadSchema(t).validate(text)
+		faults := loadSchema(t).Validate(text)
 		if len(faults) != 1 || !strings.HasPrefix(strings.TrimPrefix(faults[0], ": "), c.want) {
 			t.Errorf("%s: found %q, want one that begins with %q", name, faults, c.want)
 		}
@@ -119,55 +117,9 @@ func TestValidatorReadsStrictly(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "no JSON object", "[]": "no JSON object", "{}{}": "something follows", "{\"message\":\"\xff\"}": "not UTF-8", "{": "no JSON object",
 	} {
-		faults := loadSchema(t).validate([]byte(text))
+		faults := loadSchema(t).Validate([]byte(text))
 		if len(faults) != 1 || !strings.Contains(faults[0], want) {
 			t.Errorf("%q: found %q, want %q", text, faults, want)
-		}
-	}
-}
-
-// TestJustOne is apart, as no class that is used comes to an object of which just
-// one attribute must be there.
-func TestJustOne(t *testing.T) {
-	s := loadSchema(t)
-	r := &resolved{attributes: map[string]*attribute{}, constraints: map[string][]string{"just_one": {"name", "uid"}}}
-	for _, name := range r.constraints["just_one"] {
-		r.attributes[name] = s.dictionary[name]
-	}
-	for n, names := range [][]string{{}, {"name"}, {"name", "uid"}} {
-		object := map[string]any{}
-		for _, name := range names {
-			object[name] = "x"
-		}
-		c := &check{schema: s}
-		c.object("", object, r)
-		if good := len(c.faults) == 0; good != (n == 1) {
-			t.Errorf("%d attributes of just one: found %q", n, c.faults)
-		}
-	}
-	r.constraints = map[string][]string{"at_most_one": {"name"}}
-	c := &check{schema: s}
-	if c.object("", map[string]any{"name": "x"}, r); len(c.faults) != 1 {
-		t.Errorf("a constraint that is not known: found %q", c.faults)
-	}
-}
-
-// TestProfilesAreKnown shows that the attributes that are written down here are
-// the schema's.
-func TestProfilesAreKnown(t *testing.T) {
-	s := loadSchema(t)
-	base, err := s.classOf("base_event")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, profile := range slices.Sorted(maps.Keys(profileAttributes)) {
-		if !slices.Contains(base.profiles, profile) {
-			t.Errorf("the base event has no profile %q", profile)
-		}
-		for name := range profileAttributes[profile] {
-			if base.attributes[name] == nil {
-				t.Errorf("profile %s: attribute %q was not taken into the base event", profile, name)
-			}
 		}
 	}
 }

@@ -10,17 +10,31 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"gatepost.dev/events/ocsf"
+	"gatepost.dev/events/ocsf/ocsftest"
 	"gatepost.dev/posture"
 )
 
+// readSchema reads the files once; nobody changes what it gives.
+var readSchema = sync.OnceValues(func() (*ocsftest.Schema, error) { return ocsftest.Load("../../testdata/ocsf") })
+
+func loadSchema(t testing.TB) *ocsftest.Schema {
+	t.Helper()
+	s, err := readSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func valid(t *testing.T, what string, text []byte) {
 	t.Helper()
-	for _, fault := range loadSchema(t).validate(text) {
+	for _, fault := range loadSchema(t).Validate(text) {
 		t.Errorf("%s: %s", what, fault)
 	}
 	if t.Failed() {
@@ -342,7 +356,7 @@ func FuzzMarshal(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if faults := s.validate(text); len(faults) > 0 {
+		if faults := s.Validate(text); len(faults) > 0 {
 			t.Fatalf("%s\n%s", strings.Join(faults, "\n"), text)
 		}
 	})

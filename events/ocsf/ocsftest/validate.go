@@ -1,4 +1,4 @@
-package ocsf_test
+package ocsftest
 
 import (
 	"bytes"
@@ -16,13 +16,13 @@ import (
 
 // check is the validation of one event.
 type check struct {
-	*schema
+	*Schema
 	profiles []string // that the event says it has
 	faults   []string
 }
 
-// validate lists what is wrong with an event.
-func (s *schema) validate(text []byte) (faults []string) {
+// Validate lists what is wrong with an event.
+func (s *Schema) Validate(text []byte) (faults []string) {
 	if !utf8.Valid(text) {
 		return []string{"it is not UTF-8"}
 	}
@@ -40,7 +40,7 @@ func (s *schema) validate(text []byte) (faults []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	c := &check{schema: s}
+	c := &check{Schema: s}
 	c.readProfiles(event, r)
 	c.classification(event, r)
 	c.object("", event, r)
