@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"gatepost.dev/internal/web"
@@ -16,22 +15,6 @@ const (
 	maxScanned   = 10_000
 	filteredPage = 500 // read at once when a filter may drop most of them
 )
-
-// typeOf is the type as Operation wants it.
-func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
-
-// taken are the statuses of operations with a body, and others.
-func taken(others ...int) []int {
-	return append(others, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
-}
-
-// paging are the parameters of lists.
-func paging() []Parameter {
-	return []Parameter{
-		{Name: "after", Summary: "Begin behind this one, as \"next\" of the page before says.", Type: typeOf[string]()},
-		{Name: "limit", Summary: "How many at most: 1 to 1000, by default 100.", Type: typeOf[int]()},
-	}
-}
 
 var filters = []Parameter{
 	{Name: "q", Summary: "Only devices with this in their ID, serial number, owner, vendor or model, in any case.", Type: typeOf[string]()},

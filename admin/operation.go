@@ -42,6 +42,22 @@ type Parameter struct {
 // Provider has operations of the API: a handler of this package.
 type Provider interface{ Operations() []Operation }
 
+// typeOf is the type as Operation wants it.
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// taken are the statuses of operations with a body, and others.
+func taken(others ...int) []int {
+	return append(others, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+}
+
+// paging are the parameters of lists.
+func paging() []Parameter {
+	return []Parameter{
+		{Name: "after", Summary: "Begin behind this one, as \"next\" of the page before says.", Type: typeOf[string]()},
+		{Name: "limit", Summary: "How many at most: 1 to 1000, by default 100.", Type: typeOf[int]()},
+	}
+}
+
 // commonRefusals are the statuses that every operation may answer.
 var commonRefusals = []int{
 	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,

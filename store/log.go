@@ -34,14 +34,15 @@ func (r *Records) Seal(ctx context.Context, key ed25519.PrivateKey, body func(*p
 
 // sealSome makes one commit of Seal; more is false when nothing was left to do.
 func (r *Records) sealSome(ctx context.Context, key ed25519.PrivateKey, body func(*posture.Event) ([]byte, error)) (more bool, err error) {
+	waiting, err := r.kv.Scan(ctx, r.outbox(), "", (MaxOps-1)/2)
+	if err != nil || len(waiting) == 0 {
+		return false, err
+	}
 	hooks, err := r.Webhooks(ctx)
 	if err != nil {
 		return false, err
 	}
-	waiting, err := r.kv.Scan(ctx, r.outbox(), "", (MaxOps-1)/(2+len(hooks)))
-	if err != nil || len(waiting) == 0 {
-		return false, err
-	}
+	waiting = waiting[:min(len(waiting), (MaxOps-1)/(2+len(hooks)))]
 	b, rev, err := r.bounds(ctx, r.node)
 	if err != nil {
 		return false, err

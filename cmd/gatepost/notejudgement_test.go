@@ -7,9 +7,9 @@ import (
 	"gatepost.dev/posture"
 )
 
-// TestNoteFailures: a report starts the time that a rule gives, and ends it when the
+// TestNoteJudgement: a report starts the time that a rule gives, and ends it when the
 // device passes again; without such rules nothing is noted.
-func TestNoteFailures(t *testing.T) {
+func TestNoteJudgement(t *testing.T) {
 	t.Parallel()
 	c := &Config{Policies: map[string]Policy{
 		"default": {Facts: map[string]string{"DiskEncrypted": "true"}},
