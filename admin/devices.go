@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -157,12 +158,12 @@ func (h *Devices) unchanged(tags []string, d posture.Device, certificates []post
 
 // Issuer is devices.Issuer.
 type Issuer interface {
-	Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error)
+	Issue(ctx context.Context, deviceID string, key crypto.PublicKey, rank posture.Rank, lifetime time.Duration) (*x509.Certificate, error)
 }
 
 // Issuing gives devices certificates:
 //
-//	POST devices/{id}/certificates  {"csr", "lifetime"}
+//	POST devices/{id}/certificates  {"csr", "lifetime", "rank"}
 type Issuing struct {
 	Issuer    Issuer
 	Authority *x509.Certificate // handed out beside what it issued
@@ -196,7 +197,11 @@ func (h *Issuing) issue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	cert, err := h.Issuer.Issue(r.Context(), id, key, lifetime)
+	rank := cmp.Or(request.Rank, posture.RankImported)
+	if rank != posture.RankImported && rank != posture.RankSoftware && rank != posture.RankHardware {
+		return fail(fmt.Errorf("%w: rank %.40q is none of imported, software and hardware", devices.ErrBadRequest, rank))
+	}
+	cert, err := h.Issuer.Issue(r.Context(), id, key, rank, lifetime)
 	if err != nil {
 		return fail(err)
 	}

@@ -79,6 +79,10 @@ type importLine struct {
 type certificateRequest struct {
 	CSR      string `json:"csr"`                // PKCS #10 in PEM; only its key is taken
 	Lifetime string `json:"lifetime,omitempty"` // such as "720h"; empty: as configured
+	// Rank is what the administrator knows of the key: imported (made elsewhere and
+	// brought to the device, the default), software (made on the device), hardware
+	// (it cannot leave the device).
+	Rank posture.Rank `json:"rank,omitempty"`
 }
 
 // IssuedCertificate is a client certificate for a device.

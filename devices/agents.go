@@ -2,6 +2,7 @@ package devices
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -52,7 +53,10 @@ func (a *Agents) ServeEnroll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.Enroller.Enroll(r.Context(), request)
+	e, err := a.Enroller.Enroll(r.Context(), &Applicant{
+		Token: request.Token, Claimed: request.Device, Channel: posture.ByAgent,
+		Key: func() (crypto.PublicKey, error) { return KeyOfRequest([]byte(request.CSR)) },
+	})
 	if err != nil {
 		return refusal(err)
 	}
@@ -77,7 +81,11 @@ func (a *Agents) ServeRenew(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	cert, err := a.Renewer.Renew(r.Context(), id, request.CSR)
+	key, err := KeyOfRequest([]byte(request.CSR))
+	if err != nil {
+		return refusal(err)
+	}
+	cert, err := a.Renewer.Renew(r.Context(), id, key, posture.ByAgent)
 	if err != nil {
 		return refusal(err)
 	}

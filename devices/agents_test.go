@@ -214,7 +214,8 @@ func TestEnrollJoins(t *testing.T) {
 }
 
 // TestEnrollAnew: hardware finds its old record. Who an administrator named takes
-// the other key's place at once; who only claims to be it does not.
+// the other key's place at once; of two keys of which one only claims to be it
+// neither counts until an administrator decides.
 func TestEnrollAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -227,8 +228,8 @@ func TestEnrollAnew(t *testing.T) {
 		t.Fatalf("%+v", claims.answer)
 	}
 	claims.want("report with a held certificate", claims.said(6), http.StatusForbidden, agentapi.CodeSuspected)
-	old.want("report of the one that was there", old.said(6), http.StatusAccepted, "")
-	if d := w.device(id); d.Contest == nil || d.Suspected != nil || !w.judge(&d).Managed {
+	old.want("report of the one that was there", old.said(6), http.StatusForbidden, agentapi.CodeSuspected)
+	if d := w.device(id); d.Contest == nil || d.Suspected == nil || w.judge(&d).Reason != posture.CloneSuspected {
 		t.Errorf("contested: %+v", d)
 	}
 

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -46,6 +47,16 @@ func HashToken(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Applicant is who asks for a device's first certificate, by whatever channel.
+type Applicant struct {
+	Token   string                           // its secret
+	Key     func() (crypto.PublicKey, error) // that the applicant proved to have; not called for a token that is not valid
+	Claimed agentapi.Device                  // the applicant's own word on its hardware
+	Channel posture.Channel
+	// Attested is the key as hardware vouched for it; nil: nothing did.
+	Attested *posture.AttestedKey
+}
+
 // Enrolled is what came of an enrolment.
 type Enrolled struct {
 	Device      posture.Device
@@ -59,14 +70,15 @@ type Enrolled struct {
 //
 // Whose record that is, an administrator said who bound the token; else the
 // serial number finds it, if the hardware's is known for one device alone. The
-// device's own word is not enough to take the place of an agent that is at work:
-// then the certificate is held, and counts for nothing until an administrator
-// decides between the two keys (gatepost device release).
+// device's own word is not enough to take the place of a key that is at work:
+// then the certificate is held and the device is suspected to be two, and neither
+// key counts for anything until an administrator decides between them (gatepost
+// device release).
 //
 // Errors: ErrToken, which does not tell why; ErrOtherDevice; ErrBadRequest;
 // posture.ErrRetired, ErrSuspected, ErrKeyInUse. None of them uses the token.
-func (e *Enroller) Enroll(ctx context.Context, r *agentapi.EnrollRequest) (*Enrolled, error) {
-	hash := HashToken(r.Token)
+func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
+	hash := HashToken(a.Token)
 	// Before the request's signature is verified: most refusals cost no more.
 	t, err := e.Records.Token(ctx, hash)
 	if err != nil && !errors.Is(err, posture.ErrNoToken) {
@@ -76,13 +88,13 @@ func (e *Enroller) Enroll(ctx context.Context, r *agentapi.EnrollRequest) (*Enro
 	if err != nil || !t.Usable(now) {
 		return nil, ErrToken
 	}
-	key, err := KeyOfRequest([]byte(r.CSR))
+	key, err := a.Key()
 	if err != nil {
 		return nil, err
 	}
 	var out *Enrolled
-	err = e.Records.Enroll(ctx, hash, r.Device.Serial, func(n *posture.Enrolling) (err error) {
-		out, err = e.decide(n, &r.Device, key, now)
+	err = e.Records.Enroll(ctx, hash, a.Claimed.Serial, func(n *posture.Enrolling) (err error) {
+		out, err = e.decide(n, a, key, now)
 		return err
 	})
 	switch {
@@ -95,8 +107,8 @@ func (e *Enroller) Enroll(ctx context.Context, r *agentapi.EnrollRequest) (*Enro
 }
 
 // decide says what becomes of the token, the device and its certificates.
-func (e *Enroller) decide(n *posture.Enrolling, claimed *agentapi.Device, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
-	t := &n.Token
+func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
+	t, claimed := &n.Token, &a.Claimed
 	if !t.Usable(now) {
 		return nil, ErrToken // used by the one who came first
 	}
@@ -111,7 +123,7 @@ func (e *Enroller) decide(n *posture.Enrolling, claimed *agentapi.Device, key cr
 	}
 	held := false
 	if t.Bound() {
-		n.Revoked = agentCertificates(certificates, now)
+		n.Revoked = formerCertificates(certificates, a.Channel, now)
 		d.Release(now)
 	} else {
 		held = anyLive(certificates, now)
@@ -120,10 +132,15 @@ func (e *Enroller) decide(n *posture.Enrolling, claimed *agentapi.Device, key cr
 	if err != nil {
 		return nil, err
 	}
-	record.Agent, record.Held = true, held
+	record.Agent, record.Held, record.Channel, record.Rank = true, held, a.Channel, posture.RankSoftware
+	if a.Attested != nil {
+		record.Rank = posture.RankAttested
+		d.NoteAttested(*a.Attested)
+	}
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {
 		d.Contest, d.UpdatedAt = enrolled, now
+		d.Suspected = cmp.Or(d.Suspected, &posture.Suspicion{At: now, Why: "a second key enrolled as this device, by its word alone"})
 	} else {
 		d.Enrolled = enrolled
 		enrol(&d, t, claimed, now)
@@ -215,7 +232,8 @@ func newDeviceID(t *posture.Token) string {
 	return "dev-" + strings.ToLower(rand.Text())
 }
 
-// anyLive tells whether an agent is at work with one of the certificates.
+// anyLive tells whether a key that enrolled is at work with one of the
+// certificates.
 func anyLive(certificates []posture.Certificate, now time.Time) bool {
 	for i := range certificates {
 		if c := &certificates[i]; c.Agent && c.Live(now) {
@@ -225,22 +243,26 @@ func anyLive(certificates []posture.Certificate, now time.Time) bool {
 	return false
 }
 
-// superseded is why an agent's certificate no longer counts when its device has
-// enrolled anew.
+// superseded is why a certificate no longer counts when its device has enrolled
+// anew.
 const superseded = "enrolled anew"
 
-// agentCertificates are the certificates of agents that still count, or are
-// held, as revoked ones.
-func agentCertificates(certificates []posture.Certificate, now time.Time) []posture.Certificate {
+// formerCertificates are the certificates that came by the same channel and still
+// count, and those that are held, as revoked ones.
+func formerCertificates(certificates []posture.Certificate, by posture.Channel, now time.Time) []posture.Certificate {
 	var revoked []posture.Certificate
 	for _, c := range certificates {
-		if c.Agent && !c.Revoked() && now.Before(c.NotAfter) {
+		if c.Agent && !c.Revoked() && now.Before(c.NotAfter) && (c.Held || channelOf(&c) == by) {
 			c.RevokedAt, c.RevokeReason = now, superseded
 			revoked = append(revoked, c)
 		}
 	}
 	return revoked
 }
+
+// channelOf is the channel of a certificate that was enrolled for: before there
+// were channels it was the agent's.
+func channelOf(c *posture.Certificate) posture.Channel { return cmp.Or(c.Channel, posture.ByAgent) }
 
 // renewAt is when an agent should renew its certificate: with a third of its
 // time left.

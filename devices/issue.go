@@ -56,12 +56,12 @@ type Issuer struct {
 }
 
 // Issue makes a certificate that identifies the device by this key, valid from
-// now for the lifetime (0: the issuer's own). It is recorded before it is handed
-// out: a certificate that the inventory does not know never leaves.
+// now for the lifetime (0: the issuer's own). rank is what who asks knows of the
+// key. It is recorded before it is handed out: a certificate that the inventory does not know never leaves.
 //
 // Errors: posture.ErrNoDevice, ErrRetired, ErrKeyInUse, ErrBadRequest for a key
 // that is too weak, ErrBadLifetime.
-func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKey, lifetime time.Duration) (*x509.Certificate, error) {
+func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKey, rank posture.Rank, lifetime time.Duration) (*x509.Certificate, error) {
 	device, err := i.Records.Device(ctx, deviceID)
 	if err != nil {
 		return nil, err
@@ -73,6 +73,7 @@ func (i *Issuer) Issue(ctx context.Context, deviceID string, key crypto.PublicKe
 	if err != nil {
 		return nil, err
 	}
+	record.Rank = rank
 	if err := i.Records.AddCertificate(ctx, record); err != nil {
 		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
 	}

@@ -80,7 +80,7 @@ func TestIssueRecordsBeforeHandingOut(t *testing.T) {
 	t.Parallel()
 	issuer, _, records := newIssuer(t)
 	key := newKey(t)
-	cert, err := issuer.Issue(t.Context(), "d1", key.Public(), 0)
+	cert, err := issuer.Issue(t.Context(), "d1", key.Public(), posture.RankImported, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestIssueRecordsBeforeHandingOut(t *testing.T) {
 	}
 	hash := sha256.Sum256(spki)
 	want := posture.Certificate{Authority: "a0", Serial: "abc", DeviceID: "d1", KeyHash: hex.EncodeToString(hash[:]),
-		NotBefore: now, NotAfter: now.Add(DefaultLifetime)}
+		NotBefore: now, NotAfter: now.Add(DefaultLifetime), Rank: posture.RankImported}
 	if len(records.added) != 1 || records.added[0] != want {
 		t.Errorf("recorded %+v, want %+v", records.added, want)
 	}
@@ -99,14 +99,14 @@ func TestIssueRecordsBeforeHandingOut(t *testing.T) {
 	}
 
 	issuer.Lifetime = 720 * time.Hour
-	if cert, err := issuer.Issue(t.Context(), "d1", key.Public(), 0); err != nil || !cert.NotAfter.Equal(now.Add(720*time.Hour)) {
+	if cert, err := issuer.Issue(t.Context(), "d1", key.Public(), posture.RankImported, 0); err != nil || !cert.NotAfter.Equal(now.Add(720*time.Hour)) {
 		t.Errorf("configured lifetime: %v, %v", cert, err)
 	}
 
 	full := errors.New("no space left")
 	for _, failure := range []error{full, posture.ErrKeyInUse, posture.ErrRetired} {
 		records.err = failure
-		if cert, err := issuer.Issue(t.Context(), "d1", key.Public(), time.Hour); cert != nil || !errors.Is(err, failure) {
+		if cert, err := issuer.Issue(t.Context(), "d1", key.Public(), posture.RankImported, time.Hour); cert != nil || !errors.Is(err, failure) {
 			t.Errorf("handed out %v with error %v, want %v", cert != nil, err, failure)
 		}
 	}
@@ -144,7 +144,7 @@ func TestIssueRefused(t *testing.T) {
 		{"no key", "d1", nil, 0, ErrBadRequest},
 	} {
 		issuer, authority, records := newIssuer(t)
-		cert, err := issuer.Issue(t.Context(), test.device, test.key, test.lifetime)
+		cert, err := issuer.Issue(t.Context(), test.device, test.key, posture.RankImported, test.lifetime)
 		if cert != nil || !errors.Is(err, test.want) {
 			t.Errorf("%s: error %v, want %v", test.name, err, test.want)
 		}

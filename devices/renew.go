@@ -2,6 +2,7 @@ package devices
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 
@@ -24,17 +25,13 @@ type Renewer struct {
 // more than renewals that fail half way ever leave.
 const maxLive = 8
 
-// Renew makes a certificate for the new key in the request, for the device that
-// has proved the old one. The old certificate goes on until it expires, since a
+// Renew makes a certificate for the new key, for the device that has proved to
+// have it and an old one, and that asks by the channel. The old certificate goes on until it expires, since a
 // browser that is open keeps it.
 //
 // Errors: ErrBadRequest, ErrTooMany, posture.ErrNoDevice, ErrRetired,
 // ErrSuspected, ErrKeyInUse.
-func (n *Renewer) Renew(ctx context.Context, deviceID, csr string) (*x509.Certificate, error) {
-	key, err := KeyOfRequest([]byte(csr))
-	if err != nil {
-		return nil, err
-	}
+func (n *Renewer) Renew(ctx context.Context, deviceID string, key crypto.PublicKey, by posture.Channel) (*x509.Certificate, error) {
 	d, err := n.Records.Device(ctx, deviceID)
 	if err != nil {
 		return nil, err
@@ -62,7 +59,7 @@ func (n *Renewer) Renew(ctx context.Context, deviceID, csr string) (*x509.Certif
 	if err != nil {
 		return nil, err
 	}
-	record.Agent = true
+	record.Agent, record.Channel, record.Rank = true, by, posture.RankSoftware
 	if err := n.Records.AddCertificate(ctx, record); err != nil {
 		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
 	}

@@ -85,6 +85,9 @@ type Device struct {
 	Owner        string        `json:"owner,omitempty"`
 	Facts        []Fact        `json:"facts,omitempty"` // by Name, then Source.Name; one for each pair
 	Attestations []Attestation `json:"attestations,omitempty"`
+	AttestedKeys []AttestedKey `json:"attested_keys,omitempty"` // the oldest first
+	EK           string        `json:"ek,omitempty"`            // of its TPM, as AttestedKey.HardwareID; known once it enrolled with it, or an administrator pinned it
+	EKPinnedBy   string        `json:"ek_pinned_by,omitempty"`  // that administrator; empty: an authority of TPMs certified it
 	CreatedAt    time.Time     `json:"created_at"`
 	UpdatedAt    time.Time     `json:"updated_at"`
 	RetiredAt    time.Time     `json:"retired_at,omitzero"`
@@ -116,8 +119,10 @@ type Certificate struct {
 	NotAfter     time.Time `json:"not_after"`
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
-	Agent        bool      `json:"agent,omitempty"` // issued to the device's agent, which keeps its key
-	Held         bool      `json:"held,omitempty"`  // counts for nothing until an administrator releases the device
+	Agent        bool      `json:"agent,omitempty"` // the device enrolled for it, by whatever channel, and keeps its key
+	Channel      Channel   `json:"channel,omitempty"`
+	Rank         Rank      `json:"rank,omitempty"` // see RankOf
+	Held         bool      `json:"held,omitempty"` // counts for nothing until an administrator releases the device
 }
 
 // Live tells whether the certificate can prove a device at now.
