@@ -21,6 +21,7 @@ type Identity struct {
 	KeyHash        string // of the device's certificate
 	NotAfter       time.Time
 	BuiltIn        bool
+	Rank           string // of TrustedAuthority; the built-in one says it of each certificate
 }
 
 var (

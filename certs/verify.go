@@ -37,8 +37,9 @@ const (
 type TrustedAuthority struct {
 	Certificate *x509.Certificate
 	IDFrom      IDFrom
-	BySerial    bool // what IDFrom gives is not the device's ID but its serial number
-	BuiltIn     bool // ours: only urn:gatepost:device:<id> identifies
+	BySerial    bool   // what IDFrom gives is not the device's ID but its serial number
+	Rank        string // how hard the keys are to copy that it certifies, as who trusts it knows; Identity has it
+	BuiltIn     bool   // ours: only urn:gatepost:device:<id> identifies
 }
 
 // Verifier verifies client certificates. It does not change: a reload makes a
@@ -102,8 +103,8 @@ func (v *Verifier) admit(a TrustedAuthority) error {
 			return errors.New("named twice")
 		}
 		// Otherwise the client would choose, by the chain it sends, what its ID is.
-		if KeyHash(a.Certificate) == KeyHash(b.Certificate) && (a.IDFrom != b.IDFrom || a.BuiltIn != b.BuiltIn || a.BySerial != b.BySerial) {
-			return errors.New("the same key is trusted twice with different ways to identify")
+		if KeyHash(a.Certificate) == KeyHash(b.Certificate) && (a.IDFrom != b.IDFrom || a.BuiltIn != b.BuiltIn || a.BySerial != b.BySerial || a.Rank != b.Rank) {
+			return errors.New("the same key is trusted twice with different ways to identify, or ranks")
 		}
 	}
 	v.authorities = append(v.authorities, a)
@@ -271,6 +272,7 @@ func (p path) judge() (dated, error) {
 		KeyHash:   KeyHash(leaf),
 		NotAfter:  leaf.NotAfter,
 		BuiltIn:   p.anchor.BuiltIn,
+		Rank:      p.anchor.Rank,
 	}}, nil
 }
 

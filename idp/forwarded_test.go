@@ -41,8 +41,8 @@ func TestForwardedCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(s.chain) != len(tt.chain) || len(s.chain) > 0 && s.chain[0] != tt.chain[0] {
-			t.Errorf("%s: another chain: %d certificates", tt.what, len(s.chain))
+		if len(s.shown.chain) != len(tt.chain) || len(s.shown.chain) > 0 && s.shown.chain[0] != tt.chain[0] {
+			t.Errorf("%s: another chain: %d certificates", tt.what, len(s.shown.chain))
 		}
 		if !s.proven.Equal(tt.proven) || s.proofOlder(0) != tt.proven.Before(now) {
 			t.Errorf("%s: proven %v, too old: %v", tt.what, s.proven, s.proofOlder(0))

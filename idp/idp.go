@@ -111,14 +111,16 @@ type recognised struct {
 	identity certs.Identity
 	device   posture.Device // zero unless known
 	known    bool
+	proof    posture.Proof  // by which; its method is told from the start
 	reason   posture.Reason // why the device cannot be judged; empty when it can
 }
 
 // recognise finds the one device whose certificate is at the other end. That a
 // device is not known is a result; an error is a failure to find out.
-func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Certificate, now time.Time) (recognised, error) {
+// shown is what was proved to be at the other end, and how.
+func recognise(ctx context.Context, v Verifier, inv Inventory, shown *shown, now time.Time) (recognised, error) {
 	end := web.Step(ctx, "verify certificate")
-	id, err := v.Verify(chain, now)
+	id, err := v.Verify(shown.chain, now)
 	end(nil) // that it is not good is a result
 	switch {
 	case errors.Is(err, certs.ErrNoCertificate):
@@ -135,14 +137,19 @@ func recognise(ctx context.Context, v Verifier, inv Inventory, chain []*x509.Cer
 	end = web.Step(ctx, "look up device")
 	r, err := lookUp(ctx, inv, id)
 	end(err)
+	r.proof.Method = shown.method
+	if shown.proxied {
+		r.proof.Rank = posture.RankProxy
+	}
 	return r, err
 }
 
 // lookUp finds the one device in the inventory that the identity is of.
 func lookUp(ctx context.Context, inv Inventory, id certs.Identity) (r recognised, err error) {
 	r.identity = id
+	r.proof.Rank = cmp.Or(posture.Rank(id.Rank), posture.RankSoftware)
 	if id.BuiltIn {
-		if r.reason, err = issued(ctx, inv, id); r.reason != "" || err != nil {
+		if r.proof.Rank, r.reason, err = issued(ctx, inv, id); r.reason != "" || err != nil {
 			return r, err
 		}
 	}
@@ -181,15 +188,15 @@ func named(ctx context.Context, inv Inventory, id *certs.Identity) (posture.Devi
 // issued checks a certificate of the built-in authority against what that
 // authority recorded when it issued it: a signature alone is not enough, since
 // what was issued may have been revoked, or be unknown to a restored inventory.
-func issued(ctx context.Context, inv Inventory, id certs.Identity) (posture.Reason, error) {
+func issued(ctx context.Context, inv Inventory, id certs.Identity) (posture.Rank, posture.Reason, error) {
 	c, err := inv.Certificate(ctx, id.Authority, id.Serial)
 	switch {
 	case errors.Is(err, posture.ErrNoCertificate):
-		return posture.UnknownDevice, nil
+		return "", posture.UnknownDevice, nil
 	case err != nil:
-		return "", fmt.Errorf("look up certificate %q: %w", id.Serial, err)
+		return "", "", fmt.Errorf("look up certificate %q: %w", id.Serial, err)
 	}
-	return c.Disproves(id.DeviceID, id.KeyHash), nil
+	return c.RankOf(), c.Disproves(id.DeviceID, id.KeyHash), nil
 }
 
 // verdict judges whoever was recognised.
@@ -197,5 +204,5 @@ func (r *recognised) verdict(p *posture.Policy, app posture.AppContext, now time
 	if r.reason != "" {
 		return posture.Verdict{Reason: r.reason}
 	}
-	return posture.Judge(&posture.Input{Device: &r.device, App: app, Now: now}, p)
+	return posture.Judge(&posture.Input{Device: &r.device, Proof: &r.proof, App: app, Now: now}, p)
 }

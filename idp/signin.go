@@ -23,11 +23,11 @@ type signIn struct {
 	now        time.Time
 	reference  string
 	remoteAddr string
-	chain      []*x509.Certificate // that the browser presented
-	proven     time.Time           // when it proved to have the key of chain: when it connected; behind a proxy, now
-	connecting bool                // the request is what it connected for
-	waited     *waited             // nil: the request did not wait for its user
-	factor     bool                // nothing is asserted but a device that is managed and compliant
+	shown      shown
+	proven     time.Time // when it proved to have the key of shown: when it connected; behind a proxy, now
+	connecting bool      // the request is what it connected for
+	waited     *waited   // nil: the request did not wait for its user
+	factor     bool      // nothing is asserted but a device that is managed and compliant
 
 	policy   *posture.Policy // of the relying party, for the application
 	who      recognised
@@ -36,13 +36,20 @@ type signIn struct {
 	decision posture.Decision
 }
 
+// shown are the certificates whose key is proved to be at the other end.
+type shown struct {
+	chain   []*x509.Certificate // the device's own first; none: there is no proof
+	method  posture.Method
+	proxied bool // a proxy says so
+}
+
 // Forwarded gives the certificates that a client presented to a proxy which ended
 // its TLS, the client's own first; none if it presented none. It is false for a
 // request that came from the client itself. Its error answers the request.
 type Forwarded func(r *http.Request) (chain []*x509.Certificate, forwarded bool, err error)
 
 func newSignIn(r *http.Request, forwarded Forwarded, rp *RelyingParty, now time.Time) (signIn, error) {
-	s := signIn{rp: rp, now: now, reference: web.Reference(r.Context()), remoteAddr: r.RemoteAddr, proven: now}
+	s := signIn{rp: rp, now: now, reference: web.Reference(r.Context()), remoteAddr: r.RemoteAddr, proven: now, shown: shown{method: posture.ByCertificate}}
 	if forwarded != nil {
 		chain, ok, err := forwarded(r)
 		if err != nil {
@@ -51,14 +58,14 @@ func newSignIn(r *http.Request, forwarded Forwarded, rp *RelyingParty, now time.
 		if ok {
 			// The connection, and what was proven on it, is the proxy's; when the
 			// client connected to that is not known.
-			s.chain = chain
+			s.shown.chain, s.shown.proxied = chain, true
 			return s, nil
 		}
 	}
 	if r.TLS != nil {
-		s.chain = r.TLS.PeerCertificates
+		s.shown.chain = r.TLS.PeerCertificates
 	}
-	if at, first, ok := web.AcceptedAt(r.Context()); ok && len(s.chain) > 0 {
+	if at, first, ok := web.AcceptedAt(r.Context()); ok && len(s.shown.chain) > 0 {
 		s.proven, s.connecting = at, first && now.Sub(at) <= connectWithin
 	}
 	return s, nil
@@ -71,7 +78,7 @@ const connectWithin = 10 * time.Second
 // proofOlder tells whether the device's proof is older than a request allows.
 // What a browser connected for is never too old: it cannot be done any later.
 func (s *signIn) proofOlder(than time.Duration) bool {
-	return len(s.chain) > 0 && !s.connecting && s.now.Sub(s.proven) > than
+	return len(s.shown.chain) > 0 && !s.connecting && s.now.Sub(s.proven) > than
 }
 
 // judging is what a verdict takes: who proves to be a device, what is known of it,
@@ -86,7 +93,7 @@ type judging struct {
 // whom the request names, else for its owner.
 func (s *signIn) judge(ctx context.Context, k judging, app posture.AppContext, named string) error {
 	var err error
-	if s.who, err = recognise(ctx, k.verifier, k.inventory, s.chain, s.now); err != nil {
+	if s.who, err = recognise(ctx, k.verifier, k.inventory, &s.shown, s.now); err != nil {
 		return unavailable(err)
 	}
 	if s.user = named; s.user == "" {
@@ -193,6 +200,14 @@ func notice(refusal string) templates.Notice {
 	return templates.NotAnswered
 }
 
+// proof is by what the device was recognised; zero unless one was.
+func (s *signIn) proof() posture.Proof {
+	if !s.who.known {
+		return posture.Proof{}
+	}
+	return s.who.proof
+}
+
 // decide writes down everything of the decision but its outcome and what is the
 // protocol's.
 func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
@@ -206,6 +221,7 @@ func (s *signIn) decide(protocol, requestID string, app posture.AppContext) {
 		DeviceID:     cmp.Or(s.who.device.ID, s.who.identity.DeviceID), // of a certificate that does not count, whose it was
 		Authority:    s.who.identity.Authority,
 		Certificate:  s.who.identity.Serial,
+		Proof:        s.proof(),
 		App:          app,
 		Policy:       cmp.Or(s.policy, s.rp.Policy).Name,
 		Managed:      s.verdict.Managed,

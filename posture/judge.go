@@ -20,6 +20,7 @@ const (
 	NotCompliant       Reason = "not_compliant"
 	Quarantined        Reason = "quarantined" // somebody keeps the device out
 	NoSubject          Reason = "no_subject"  // nobody is known whom the answer could be about
+	WeakProof          Reason = "weak_proof"  // the policy demands a proof that is harder to copy, or another one
 )
 
 // Verdict is what a policy makes of a device at one time.
@@ -35,6 +36,8 @@ type Verdict struct {
 
 // Judge gives the policy's verdict on a device.
 //
+// A proof that the policy does not take is as good as none, whatever is known of
+// the device.
 // Managed: not retired, not suspected to be two, and what trusted sources say is fresh and unanimous:
 // conflicting, stale or missing words are not managed. Compliant: not in
 // quarantine, and every rule that blocks holds or is in its grace period; in a
@@ -44,6 +47,10 @@ func Judge(in *Input, p *Policy) Verdict {
 	v := Verdict{}
 	if d.Quarantine.Holds(now) {
 		v.Quarantine = d.Quarantine // also of a device that is not managed: it must not be asserted
+	}
+	if in.Proof != nil && !p.Takes(*in.Proof) {
+		v.Reason = WeakProof
+		return v
 	}
 	maxAge := p.MaxAge()
 	if v.Reason = d.unmanaged(maxAge, now); v.Reason != "" {

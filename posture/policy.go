@@ -20,6 +20,10 @@ type Policy struct {
 	// Graced tells that a rule has a grace period, so that since when a device fails
 	// it must be noted.
 	Graced bool
+	// Rank is the least that a proof must be; empty: any does.
+	Rank Rank
+	// Methods are the ways to be recognised that count; none: all do.
+	Methods []Method
 	// Emit are the names of the facts that the answer carries beside the verdict.
 	Emit []string
 	// Shadow is judged and recorded beside this policy, without effect; nil: none.
@@ -29,9 +33,15 @@ type Policy struct {
 // MaxAge is how long the policy believes that a device is managed.
 func (p *Policy) MaxAge() time.Duration { return cmp.Or(p.ManagedMaxAge, DefaultMaxAge) }
 
+// Takes tells whether a device that proved itself so is recognised.
+func (p *Policy) Takes(proof Proof) bool {
+	return proof.Rank.AtLeast(p.Rank) && (len(p.Methods) == 0 || slices.Contains(p.Methods, proof.Method))
+}
+
 // Input is what a rule sees.
 type Input struct {
 	Device *Device
+	Proof  *Proof     // by which it was recognised; nil: there is no sign-in
 	App    AppContext // the application that the request is for; empty: none was named
 	Now    time.Time
 }

@@ -190,6 +190,7 @@ type Decision struct {
 	DeviceID     string      `json:"device,omitempty"`
 	Authority    string      `json:"authority,omitempty"`   // of the client certificate, as in Certificate
 	Certificate  string      `json:"certificate,omitempty"` // its serial, as in Certificate
+	Proof        Proof       `json:"proof,omitzero"`        // by which the device was recognised; zero: it was not
 	App          AppContext  `json:"app,omitzero"`
 	Policy       string      `json:"policy,omitempty"`
 	Outcome      Outcome     `json:"outcome"`

@@ -21,6 +21,15 @@ type Policy struct {
 	// Defaults to 168h (7 days).
 	ManagedMaxAge time.Duration `yaml:"managed_max_age"`
 
+	// Rank is how hard to copy the proof of a device must be at least: proxy,
+	// imported, software, hardware or attested. A weaker one is as good as none:
+	// weak_proof. By default any counts.
+	Rank string `yaml:"rank"`
+
+	// RecognisedBy are the ways to be recognised that count: certificate (in TLS)
+	// and challenge (by the agent on the device). Defaults to both.
+	RecognisedBy []string `yaml:"recognised_by"`
+
 	// MaxAge is how long what is reported of a device counts for the rules that
 	// do not say so themselves. Defaults to 24h.
 	MaxAge time.Duration `yaml:"max_age"`
@@ -139,7 +148,7 @@ func (c *Config) compilePolicies(fault func(policy string, f rules.Fault)) map[s
 		for _, f := range faults {
 			fault(name, f)
 		}
-		policies[name] = &posture.Policy{Name: name, ManagedMaxAge: p.ManagedMaxAge, Rules: compiled, Graced: p.graced(), Emit: p.Emit}
+		policies[name] = &posture.Policy{Name: name, ManagedMaxAge: p.ManagedMaxAge, Rules: compiled, Graced: p.graced(), Emit: p.Emit, Rank: posture.Rank(p.Rank), Methods: p.methods()}
 	}
 	for name, p := range c.Policies {
 		policies[name].Shadow = policies[p.Shadow]
@@ -194,6 +203,7 @@ func (c *Config) validatePolicies(f *findings) {
 			f.add(path+".managed_max_age", "would believe nothing", "write a time above 0, such as 168h")
 		}
 		believesNothing(f, path+".max_age", p.MaxAge)
+		validateProof(f, path, &p)
 		for i, r := range p.Rules {
 			believesNothing(f, fmt.Sprintf("%s.rules[%d].max_age", path, i), r.MaxAge)
 		}

@@ -48,6 +48,7 @@ func (c *Config) setDefaults() {
 	for i := range c.Devices.Authorities {
 		set(&c.Devices.Authorities[i].OCSP, revocation.OCSPOff)
 		set(&c.Devices.Authorities[i].Match, matchID)
+		set(&c.Devices.Authorities[i].Rank, string(posture.RankSoftware))
 	}
 	if !c.written("devices.certificate_lifetime") {
 		c.Devices.CertificateLifetime = lifetimeDefault
@@ -235,6 +236,9 @@ func (c *Config) validateDevices(f *findings) {
 		}
 		if !f.faulty(path + ".match") {
 			oneOf(f, path+".match", a.Match, matchID, matchSerial)
+		}
+		if !f.faulty(path + ".rank") {
+			oneOf(f, path+".rank", a.Rank, ranksFrom(posture.RankImported)...)
 		}
 		if a.Certificate == c.Devices.Authority.Certificate && a.Match == matchSerial {
 			f.add(path+".match", "is serial for the built-in authority, which names the device by its ID", "write id, or delete the item: that authority is always there")

@@ -99,11 +99,11 @@ func (c *decisionsCommand) Run(e *env) error {
 // are still to come, so its columns have fixed widths.
 type decisionPrinter struct{ e *env }
 
-const decisionLine = "%-19s  %-26s  %-13s  %-24s  %-20s  %-8s  %-7s  %-9s  %s\n"
+const decisionLine = "%-19s  %-26s  %-13s  %-24s  %-20s  %-20s  %-8s  %-7s  %-9s  %s\n"
 
 func (p *decisionPrinter) head() {
 	if !p.e.json {
-		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "RELYING PARTY", "SUBJECT", "DEVICE", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
+		fmt.Fprintf(p.e.stdout, decisionLine, "TIME (UTC)", "REFERENCE", "RELYING PARTY", "SUBJECT", "DEVICE", "PROOF", "OUTCOME", "MANAGED", "COMPLIANT", "REASON")
 	}
 }
 
@@ -112,8 +112,16 @@ func (p *decisionPrinter) print(d posture.Decision) {
 		writeLine(p.e.stdout, d)
 		return
 	}
-	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID),
+	fmt.Fprintf(p.e.stdout, decisionLine, second(d.Time), d.ID, printable(d.RelyingParty), printable(d.Subject), printable(d.DeviceID), proofOf(&d),
 		d.Outcome, yesNo(d.Managed), yesNo(d.Compliant), strings.Join(reasonsOf(&d), ", "))
+}
+
+// proofOf is by what the device was recognised.
+func proofOf(d *posture.Decision) string {
+	if d.Proof == (posture.Proof{}) {
+		return "-"
+	}
+	return string(d.Proof.Method) + "/" + string(d.Proof.Rank)
 }
 
 // reasonsOf are why it was so decided, and what else is to be known of it.

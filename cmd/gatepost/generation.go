@@ -140,7 +140,7 @@ func newVerifier(c *Config, builtIn *certs.Authority) (*certs.Verifier, error) {
 		if certificate.Equal(builtIn.Certificate) {
 			continue // naming it is harmless: it is always there
 		}
-		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom), BySerial: a.Match == matchSerial})
+		trusted = append(trusted, certs.TrustedAuthority{Certificate: certificate, IDFrom: certs.IDFrom(a.IDFrom), BySerial: a.Match == matchSerial, Rank: a.Rank})
 	}
 	return certs.NewVerifier(trusted)
 }

@@ -117,6 +117,8 @@ func (w *writer) unmappedDecision(d *posture.Decision) {
 	w.keep("request_id", d.RequestID)
 	w.keep("answer_id", d.AnswerID)
 	w.keep("answer_status", d.Status)
+	w.keep("proof_method", string(d.Proof.Method))
+	w.keep("proof_rank", string(d.Proof.Rank))
 	if d.Outcome != "" {
 		w.rest["managed"], w.rest["compliant"] = d.Managed, d.Compliant
 	}
@@ -178,6 +180,8 @@ func because(r posture.Reason) string {
 		return "The device does not meet its policy."
 	case posture.Quarantined:
 		return "The device is in quarantine."
+	case posture.WeakProof:
+		return "The policy demands a proof of the device that is harder to copy."
 	case posture.NoSubject:
 		return "Nobody is known whom the answer could be about."
 	}
