@@ -44,6 +44,9 @@ func TestForwardedCertificates(t *testing.T) {
 		if len(s.shown.chain) != len(tt.chain) || len(s.shown.chain) > 0 && s.shown.chain[0] != tt.chain[0] {
 			t.Errorf("%s: another chain: %d certificates", tt.what, len(s.shown.chain))
 		}
+		if proxied := s.shown.proxied; proxied != tt.proven.Equal(now) {
+			t.Errorf("%s: a proxy says so: %t", tt.what, proxied)
+		}
 		if !s.proven.Equal(tt.proven) || s.proofOlder(0) != tt.proven.Before(now) {
 			t.Errorf("%s: proven %v, too old: %v", tt.what, s.proven, s.proofOlder(0))
 		}
