@@ -159,7 +159,7 @@ var dependencies = map[string]dependency{
 	"cel.dev/cel-go":                      {why: "CEL: type-checked expressions of bounded cost, which administrators know from other products", by: []string{"posture/rules"}},
 	"github.com/beevik/etree":             {why: "a DOM under signature verification; answers are written without one", by: []string{"conform", "idp/saml"}, tests: true},
 	"github.com/russellhaering/goxmldsig": {why: "the canonicaliser, and a second opinion on signatures", by: []string{"conform", "idp/saml"}, tests: true},
-	"github.com/go-jose/go-jose/v4":       {why: "JWS and JWK; a token is written without it and read by it", by: []string{"idp/oidc", "conform"}, tests: true},
+	"github.com/go-jose/go-jose/v4":       {why: "JWS and JWK; a token is written without it and read by it", by: []string{"idp/oidc", "conform", "agentapi"}, tests: true},
 	"github.com/coreos/go-oidc/v3":        {why: "a relying party that is not ours: the simulated Okta", by: []string{"conform"}, tests: true},
 	"golang.org/x/oauth2":                 {why: "goes with go-oidc", by: []string{"conform"}, tests: true},
 	"go.yaml.in/yaml/v3":                  {why: "the configuration file is the command's", by: []string{"cmd/gatepost"}},
