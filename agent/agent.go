@@ -87,7 +87,7 @@ func (a *Agent) Enroll(ctx context.Context, n Enrollment) (State, error) {
 	}
 	s := State{
 		Server: n.Server, Roots: string(n.Roots), Browsers: n.Browsers, DeviceURL: e.DeviceURL, DeviceID: e.DeviceID, Enrolled: e.State,
-		Sequence: e.Sequence, Every: time.Duration(e.ReportEvery) * time.Second, RenewAt: e.RenewAt,
+		Sequence: e.Sequence, Every: time.Duration(e.ReportEvery) * time.Second, RenewAt: e.RenewAt, Loopback: e.Loopback,
 	}
 	if err := a.writeCredential(key, e.Certificate, e.Authority); err != nil {
 		return State{}, err

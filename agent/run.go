@@ -85,7 +85,7 @@ func (a *Agent) renew(ctx context.Context, w *wire, s *State) error {
 	if err := a.writeCredential(key, r.Certificate, r.Authority); err != nil {
 		return err
 	}
-	s.RenewAt = r.RenewAt
+	s.RenewAt, s.Loopback = r.RenewAt, r.Loopback
 	if err := a.writeState(*s); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type State struct {
 	Every    time.Duration `json:"every"`              // between two reports
 	RenewAt  time.Time     `json:"renew_at"`
 
+	Loopback *agentapi.Loopback `json:"loopback,omitempty"` // nil: the server has no challenges
+
 	ReportedAt time.Time `json:"reported_at,omitzero"` // when the server last stored a report
 	Trouble    string    `json:"trouble,omitempty"`    // why the last attempt failed; empty: it did not
 

@@ -51,6 +51,13 @@ type Enrollment struct {
 	Sequence    uint64    `json:"sequence"`     // of the last report that is stored; the next has a greater one
 	ReportEvery int       `json:"report_every"` // seconds between two reports
 	RenewAt     time.Time `json:"renew_at"`
+	Loopback    *Loopback `json:"loopback,omitempty"`
+}
+
+// Loopback is how an agent takes challenges; nil: it takes none.
+type Loopback struct {
+	Port int    `json:"port"` // on 127.0.0.1 and ::1
+	Key  string `json:"key"`  // PEM, PUBLIC KEY (RFC 7468 section 13): what signs them
 }
 
 // State is what the inventory makes of a device when it enrols.
@@ -73,6 +80,7 @@ type Renewal struct {
 	Certificate string    `json:"certificate"` // PEM
 	Authority   string    `json:"authority"`   // PEM
 	RenewAt     time.Time `json:"renew_at"`
+	Loopback    *Loopback `json:"loopback,omitempty"`
 }
 
 // Report is what an agent observed.

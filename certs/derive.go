@@ -1,10 +1,13 @@
 package certs
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 )
 
 // DeriveKey makes a secret of size bytes out of the authority's private key, by
@@ -17,4 +20,22 @@ func (a *Authority) DeriveKey(purpose string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("derive a key for %q: %w", purpose, err)
 	}
 	return hkdf.Key(sha256.New, secret, nil, purpose, size)
+}
+
+// DeriveSigner makes a P-256 key out of the authority's private key, as DeriveKey
+// makes a secret. Bits beyond the order make what the remainder prefers too small
+// to matter (FIPS 186-5 appendix A.2.1).
+func (a *Authority) DeriveSigner(purpose string) (*ecdsa.PrivateKey, error) {
+	secret, err := a.DeriveKey(purpose, 40)
+	if err != nil {
+		return nil, err
+	}
+	one := big.NewInt(1)
+	d := new(big.Int).SetBytes(secret)
+	d.Mod(d, new(big.Int).Sub(elliptic.P256().Params().N, one)).Add(d, one)
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, 32)))
+	if err != nil {
+		return nil, fmt.Errorf("derive a key for %q: %w", purpose, err)
+	}
+	return key, nil
 }

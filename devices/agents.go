@@ -42,6 +42,7 @@ type Agents struct {
 	Chain     func(r *http.Request) ([]*x509.Certificate, error) // that the client presented; its error answers the request
 	Authority *x509.Certificate                                  // handed out beside what it issued
 
+	Loopback    *agentapi.Loopback
 	DeviceURL   string        // where agents renew and report
 	ReportEvery time.Duration // how often
 	Now         func() time.Time
@@ -63,7 +64,7 @@ func (a *Agents) ServeEnroll(w http.ResponseWriter, r *http.Request) error {
 	web.Annotate(r.Context(), slog.String("device", e.Device.ID), slog.String("token", e.Token), slog.String("state", string(e.State)))
 	answer := agentapi.Enrollment{
 		DeviceID: e.Device.ID, State: e.State, Certificate: string(certs.CertificatePEM(e.Certificate)), Authority: string(certs.CertificatePEM(a.Authority)),
-		DeviceURL: a.DeviceURL, ReportEvery: int(a.ReportEvery / time.Second), RenewAt: renewAt(e.Certificate),
+		DeviceURL: a.DeviceURL, ReportEvery: int(a.ReportEvery / time.Second), RenewAt: renewAt(e.Certificate), Loopback: a.Loopback,
 	}
 	if e.Device.Agent != nil {
 		answer.Sequence = e.Device.Agent.Sequence
@@ -90,7 +91,7 @@ func (a *Agents) ServeRenew(w http.ResponseWriter, r *http.Request) error {
 		return refusal(err)
 	}
 	return web.WriteJSON(w, http.StatusCreated, agentapi.Renewal{
-		Certificate: string(certs.CertificatePEM(cert)), Authority: string(certs.CertificatePEM(a.Authority)), RenewAt: renewAt(cert),
+		Certificate: string(certs.CertificatePEM(cert)), Authority: string(certs.CertificatePEM(a.Authority)), RenewAt: renewAt(cert), Loopback: a.Loopback,
 	})
 }
 

@@ -31,16 +31,17 @@ type GrantRecorder interface {
 // OIDC answers authorization requests (OpenID Connect core 3.1.2) by the
 // authorization code flow.
 type OIDC struct {
-	Provider  *oidc.Provider
-	Clients   Clients
-	Inventory Inventory
-	Noter     Noter
-	Recorder  GrantRecorder
-	Verifier  Verifier
-	Forwarded Forwarded               // nil: every browser connects to this server itself
-	Keys      func() []oidc.PublicKey // under which an id_token_hint may be signed
-	Explainer *Explainer              // nil: nothing is explained
-	Now       func() time.Time
+	Provider   *oidc.Provider
+	Clients    Clients
+	Inventory  Inventory
+	Noter      Noter
+	Recorder   GrantRecorder
+	Verifier   Verifier
+	Forwarded  Forwarded               // nil: every browser connects to this server itself
+	Keys       func() []oidc.PublicKey // under which an id_token_hint may be signed
+	Explainer  *Explainer              // nil: nothing is explained
+	Challenger *Challenger             // nil: no agent is asked
+	Now        func() time.Time
 }
 
 // ServeAuthorize is the authorization endpoint, for GET and POST.
@@ -85,6 +86,9 @@ func (o *OIDC) serve(w http.ResponseWriter, r *http.Request, asked *waiting, wai
 		return err
 	}
 	begun.waited = waited
+	if err := begun.prove(ctx, r, o.Challenger); err != nil {
+		return err
+	}
 	s := authorizing{OIDC: o, signIn: begun}
 	s.request, err = message.Check(rp.OIDC, o.Provider, s.arrived())
 	var told *oidc.Error
@@ -159,6 +163,9 @@ func (s *authorizing) answer(w http.ResponseWriter, r *http.Request, asked *wait
 	err := s.settle(ctx, s.Explainer, s.Now, func() error { return s.judge(ctx, judging{s.Verifier, s.Inventory, s.Noter}, app, named) })
 	if err != nil {
 		return err
+	}
+	if refusal == nil && !s.request.PromptNone && s.challenges(s.Challenger, asked) {
+		return s.challenge(w, r, s.Challenger, asked, s.Provider.AuthorizeURL)
 	}
 	if refusal == nil {
 		refusal = s.refusalError()

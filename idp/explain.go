@@ -42,7 +42,8 @@ type Explainer struct {
 // The choices of the form.
 const (
 	choiceCheck    = "check"    // look at the device again
-	choiceContinue = "continue" // answer that it is not compliant
+	choiceContinue = "continue" // answer as things are
+	choiceAnswer   = "answer"   // the agent's, to its challenge
 )
 
 // waited is a request that waited for its user, who has now chosen.
@@ -50,6 +51,7 @@ type waited struct {
 	waiting
 	ticket string // as it was given out
 	choice string
+	answer string // for choiceAnswer
 }
 
 // resume reads the form of the page. It believes nothing but the seal: whose
@@ -69,24 +71,37 @@ func (e *Explainer) resume(r *http.Request, protocol string, now time.Time) (*wa
 	if err != nil {
 		return nil, refuse("malformed", err)
 	}
-	tickets, choices := form["ticket"], form["choice"]
-	if len(tickets) != 1 || len(choices) != 1 || choices[0] != choiceCheck && choices[0] != choiceContinue {
+	tickets, choices, answers := form["ticket"], form["choice"], form["answer"]
+	if len(tickets) != 1 || len(choices) != 1 || len(answers) > 1 {
 		return nil, refuse("malformed", errors.New("the form has not one ticket and one choice"))
 	}
 	w, err := e.Tickets.open(tickets[0], protocol, now)
-	switch {
-	case errors.Is(err, errTicketExpired):
-		return nil, refuse("ticket_expired", err)
-	case err != nil:
-		return nil, refuse("ticket", err)
+	if err != nil {
+		return nil, badTicket(err)
 	}
-	return &waited{waiting: *w, ticket: tickets[0], choice: choices[0]}, nil
+	other := choiceCheck
+	if w.DeviceID == "" {
+		other = choiceAnswer
+	}
+	if choices[0] != choiceContinue && choices[0] != other || choices[0] == choiceAnswer && len(answers) == 0 {
+		return nil, refuse("malformed", fmt.Errorf("choice %.20q is none of this page", choices[0]))
+	}
+	return &waited{waiting: *w, ticket: tickets[0], choice: choices[0], answer: strings.Join(answers, "")}, nil
+}
+
+// badTicket maps what is wrong with a ticket.
+func badTicket(err error) error {
+	reason := "ticket"
+	if errors.Is(err, errTicketExpired) {
+		reason = "ticket_expired"
+	}
+	return &web.Error{Status: http.StatusBadRequest, Reason: reason, Err: err}
 }
 
 // settle judges. Of a request that waited it makes sure that the same device is at
 // the other end; if the user asks for it, the agent first reports again.
 func (s *signIn) settle(ctx context.Context, e *Explainer, clock func() time.Time, judge func() error) error {
-	if err := judge(); err != nil || s.waited == nil {
+	if err := judge(); err != nil || !s.explained() {
 		return err
 	}
 	if !s.rp.ExplainNoncompliant {
@@ -177,21 +192,15 @@ func (s *signIn) explains(e *Explainer, asked *waiting) bool {
 // recorded nor claimed.
 func (s *signIn) explain(w http.ResponseWriter, r *http.Request, e *Explainer, asked *waiting, endpoint string) error {
 	ctx := r.Context()
-	ticket := ""
-	if s.waited != nil {
-		ticket = s.waited.ticket
-	} else {
-		asked.ID, asked.Arrived, asked.DeviceID = newID(), s.now, s.who.device.ID
-		var err error
-		if ticket, err = e.Tickets.seal(asked); err != nil {
-			return err
-		}
+	ticket, err := s.explainTicket(e, asked)
+	if err != nil {
+		return err
 	}
 	web.Annotate(ctx, slog.String("outcome", "explained"), slog.String("device", s.who.device.ID), slog.String("verdict", string(s.verdict.Reason)))
 	d := &s.who.device
 	page := templates.Explain{
 		Language: templates.MatchLanguage(r.Header.Get("Accept-Language")), Action: endpoint + ContinuePath, Ticket: ticket,
-		Device: strings.Join(strings.Fields(d.Vendor+" "+d.Model), " "), CheckedAt: s.now, Again: s.waited != nil,
+		Device: strings.Join(strings.Fields(d.Vendor+" "+d.Model), " "), CheckedAt: s.now, Again: s.explained(),
 		GoodUntil: asked.Arrived.Add(ticketLife), Reference: s.reference,
 	}
 	for i := range s.verdict.Failures {
@@ -206,10 +215,28 @@ func (s *signIn) explain(w http.ResponseWriter, r *http.Request, e *Explainer, a
 	return templates.Write(w, http.StatusOK, page)
 }
 
+// explained tells whether the user has seen what is wrong.
+func (s *signIn) explained() bool { return s.waited != nil && s.waited.DeviceID != "" }
+
+// explainTicket is the ticket that the request has for the page, or a new one.
+func (s *signIn) explainTicket(e *Explainer, asked *waiting) (string, error) {
+	if s.explained() {
+		return s.waited.ticket, nil
+	}
+	if s.waited == nil {
+		asked.ID, asked.Arrived = newID(), s.now
+	}
+	asked.DeviceID = s.who.device.ID
+	if s.shown.method == posture.ByChallenge {
+		asked.Proof, asked.Proven = s.shown.chain[0].Raw, s.proven
+	}
+	return e.Tickets.seal(asked)
+}
+
 // claimUntil is how long the request must stay claimed that could be accepted
 // again until then: longer if meanwhile it may have been given a ticket.
 func (s *signIn) claimUntil(accepted time.Time) time.Time {
-	if !s.rp.ExplainNoncompliant {
+	if !s.rp.ExplainNoncompliant && !s.rp.AgentChallenge {
 		return accepted
 	}
 	if accepted.Before(s.now) { // there is none: it is the ticket that is claimed

@@ -44,6 +44,9 @@ type RelyingParty struct {
 	// ExplainNoncompliant shows the user of a managed device what is wrong with it
 	// before it is answered that it is not compliant.
 	ExplainNoncompliant bool
+	// AgentChallenge asks the agent on the device who it is when the browser shows no
+	// certificate.
+	AgentChallenge bool
 	// BindOwner is what to make of a device that the user of the request does not
 	// own.
 	BindOwner posture.OwnerBinding

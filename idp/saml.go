@@ -34,6 +34,7 @@ type SAML struct {
 	Forwarded      Forwarded                // nil: every browser connects to this server itself
 	Keys           func() *certs.SigningKey // the key that signs now
 	Explainer      *Explainer               // nil: nothing is explained
+	Challenger     *Challenger              // nil: no agent is asked
 	Now            func() time.Time
 }
 
@@ -84,6 +85,9 @@ func (s *SAML) serve(w http.ResponseWriter, r *http.Request, asked *waiting, wai
 		return err
 	}
 	begun.waited = waited
+	if err := begun.prove(ctx, r, s.Challenger); err != nil {
+		return err
+	}
 	answering := answering{SAML: s, signIn: begun}
 	request, err := message.Check(rp.SAML, s.SSOURL, begun.arrived())
 	var status *saml.StatusError
@@ -99,6 +103,9 @@ func (s *SAML) serve(w http.ResponseWriter, r *http.Request, asked *waiting, wai
 	default:
 		if err = answering.judge(ctx, request); err != nil {
 			return err
+		}
+		if !request.IsPassive && answering.challenges(s.Challenger, asked) {
+			return answering.challenge(w, r, s.Challenger, asked, s.SSOURL)
 		}
 		if !request.IsPassive && answering.explains(s.Explainer, asked) {
 			return answering.explain(w, r, s.Explainer, asked, s.SSOURL)

@@ -42,11 +42,14 @@ func NewTickets(key []byte) (*Tickets, error) {
 // waiting is a request whose answer waits for its user.
 type waiting struct {
 	ID       string    `json:"id"`
-	Protocol string    `json:"protocol"` // as in a decision
-	Posted   bool      `json:"posted"`   // by a form, else in a query string
-	Request  []byte    `json:"request"`  // that form or query string, as it came
-	Arrived  time.Time `json:"arrived"`  // first
-	DeviceID string    `json:"device"`   // of the device that is to be mended
+	Protocol string    `json:"protocol"`          // as in a decision
+	Posted   bool      `json:"posted"`            // by a form, else in a query string
+	Request  []byte    `json:"request"`           // that form or query string, as it came
+	Arrived  time.Time `json:"arrived"`           // first
+	DeviceID string    `json:"device"`            // of the device that is to be mended; empty: its agent is to say who it is
+	Browser  string    `json:"browser,omitempty"` // hash of the cookie of the browser whose agent is asked; empty: none is
+	Proof    []byte    `json:"proof,omitempty"`   // certificate, DER, whose key that agent proved
+	Proven   time.Time `json:"proven,omitzero"`   // when
 }
 
 // seal makes the ticket: base64url, without padding.

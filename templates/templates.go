@@ -80,7 +80,7 @@ func parse(file string) *template.Template {
 // parsed gives the template of every page by its file.
 var parsed = sync.OnceValue(func() map[string]*template.Template {
 	byFile := make(map[string]*template.Template)
-	for _, p := range []Page{Answer{}, BadRequest{}, Unavailable{}, Explain{}, DemoStart{}, DemoReplay{}, DemoError{}} {
+	for _, p := range []Page{Answer{}, BadRequest{}, Unavailable{}, Explain{}, Challenge{}, Answered{}, DemoStart{}, DemoReplay{}, DemoError{}} {
 		byFile[p.file()] = parse(p.file())
 	}
 	return byFile
