@@ -110,9 +110,14 @@ var packages = map[string]rule{
 	"events/ocsf/ocsftest": {
 		why: "judges events by the schema's files alone: what it shared with those who make them, it could not judge",
 	},
+	"idp/eat": {
+		why:     "attestation results: claims and a key in, a token out",
+		imports: []string{"posture"},
+		never:   []string{"net/http", "os", "log"},
+	},
 	"idp": {
 		why:     "one sign-in; the inventory, the record and the keys come in through its own small interfaces",
-		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
+		imports: []string{"idp/saml", "idp/oidc", "idp/eat", "agentapi", "posture", "contract", "certs", "templates", "internal/web"},
 		tests:   []string{"conform", "store", "store/bolt"},
 	},
 	"devices": {

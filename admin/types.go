@@ -106,6 +106,8 @@ type NewRelyingParty struct {
 	OnUnmanaged      string `json:"on_unmanaged,omitempty"`    // refuse (the default) or assert
 	OnNoncompliant   string `json:"on_noncompliant,omitempty"` // assert (the default), explain or refuse
 	AllowSHA1Digests bool   `json:"allow_sha1_digests"`
+	AgentChallenge   bool   `json:"agent_challenge"` // ask the agent on the device when the browser shows no certificate
+	Attestation      bool   `json:"attestation"`     // answers say what hardware vouched for
 
 	BindOwner    posture.OwnerBinding `json:"bind_owner,omitempty"`   // off (the default), warn or enforce
 	Applications []posture.AppPolicy  `json:"applications,omitempty"` // with policies of their own; the first that matches counts
@@ -148,6 +150,7 @@ type NewOIDCClient struct {
 	Policy               string     `json:"policy,omitempty"`       // empty: "default"
 	OnUnmanaged          string     `json:"on_unmanaged,omitempty"` // refuse (the default) or assert
 	OnNoncompliant       string     `json:"on_noncompliant,omitempty"`
+	AgentChallenge       bool       `json:"agent_challenge"` // ask the agent on the device when the browser shows no certificate
 
 	BindOwner    posture.OwnerBinding `json:"bind_owner,omitempty"`
 	Applications []posture.AppPolicy  `json:"applications,omitempty"`

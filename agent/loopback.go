@@ -57,7 +57,7 @@ func (a *Agent) serveChallenges(ctx context.Context) error {
 		listeners = append(listeners, v6)
 	}
 	server := &http.Server{
-		Handler: &challenges{Agent: a, hosts: []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port}, turns: make(chan struct{}, atOnce)},
+		Handler:           &challenges{Agent: a, hosts: []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port}, turns: make(chan struct{}, atOnce)},
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: maxChallenge,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}

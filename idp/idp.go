@@ -47,6 +47,8 @@ type RelyingParty struct {
 	// AgentChallenge asks the agent on the device who it is when the browser shows no
 	// certificate.
 	AgentChallenge bool
+	// Attestation is whether SAML answers say what hardware vouched for.
+	Attestation bool
 	// BindOwner is what to make of a device that the user of the request does not
 	// own.
 	BindOwner posture.OwnerBinding

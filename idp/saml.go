@@ -110,7 +110,7 @@ func (s *SAML) serve(w http.ResponseWriter, r *http.Request, asked *waiting, wai
 		if !request.IsPassive && answering.explains(s.Explainer, asked) {
 			return answering.explain(w, r, s.Explainer, asked, s.SSOURL)
 		}
-		err = answering.answer()
+		err = answering.answer(ctx)
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatepost.dev/contract"
+	"gatepost.dev/idp/eat"
 	"gatepost.dev/idp/saml"
 	"gatepost.dev/posture"
 	"gatepost.dev/templates"
@@ -34,11 +35,11 @@ func (s *answering) judge(ctx context.Context, request *saml.Request) error {
 }
 
 // answer prepares what to say of the verdict.
-func (s *answering) answer() error {
+func (s *answering) answer(ctx context.Context) error {
 	s.decide(s.request)
 	switch message := s.refusal(); message {
 	case "":
-		return s.assert()
+		return s.assert(ctx)
 	case noSubject: // SAML core 3.2.2.2
 		s.decision.Reason = posture.NoSubject
 		return s.refuse(saml.StatusResponder, saml.StatusUnknownPrincipal, message, "")
@@ -56,7 +57,7 @@ func (s *answering) answerHead() saml.Answer {
 	return saml.Answer{Issuer: s.EntityID, ID: s.decision.AnswerID, InResponseTo: s.request.ID, ACS: s.request.ACS, Now: s.now}
 }
 
-func (s *answering) assert() error {
+func (s *answering) assert(ctx context.Context) error {
 	s.decision.Outcome = posture.Asserted
 	a := saml.Assertion{
 		Answer:       s.answerHead(),
@@ -70,13 +71,33 @@ func (s *answering) assert() error {
 		Scope:        s.rp.Scope,
 		EncryptTo:    s.rp.Encrypt,
 	}
+	var err error
 	if !s.factor {
 		a.Posture = extension(&s.who.device, s.verdict, s.policy, s.now)
+		if err = s.attest(ctx, &a.Posture); err != nil {
+			return err
+		}
 	}
-	var err error
 	if s.prepared, err = saml.PrepareAssertion(&a); err != nil {
 		return fmt.Errorf("answer request %q: %w", s.request.ID, err)
 	}
+	return nil
+}
+
+// attest adds what hardware vouched for of the key by which the device was
+// recognised, if the relying party wants it.
+func (s *answering) attest(ctx context.Context, p *contract.Posture) error {
+	attested := s.who.device.AttestedKey(s.who.identity.KeyHash)
+	if !s.rp.Attestation || !s.verdict.Managed || attested == nil || s.who.proof.Rank != posture.RankAttested {
+		return nil
+	}
+	key := s.Keys()
+	result := eat.Result{Issuer: s.EntityID, Audience: s.rp.SAML.EntityID, DeviceID: s.who.device.ID, Request: s.request.ID, Key: attested}
+	token, err := result.Sign(ctx, s.now, key.ID, key.Algorithm(), key)
+	if err != nil {
+		return unavailable(err)
+	}
+	p.Attestations = append(p.Attestations, contract.Attestation{Type: attested.Format, Value: token})
 	return nil
 }
 

@@ -22,6 +22,8 @@ type RelyingParty struct {
 	Sign           string      `json:"sign,omitempty"`
 	OnUnmanaged    string      `json:"on_unmanaged,omitempty"`
 	OnNoncompliant string      `json:"on_noncompliant,omitempty"`
+	AgentChallenge bool        `json:"agent_challenge,omitempty"`
+	Attestation    bool        `json:"attestation,omitempty"`
 	Encrypt        bool        `json:"encrypt,omitempty"`
 	AllowSHA1      bool        `json:"allow_sha1,omitempty"`
 	AddedAt        time.Time   `json:"added_at"`

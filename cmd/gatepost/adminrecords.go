@@ -33,6 +33,7 @@ func (p partyRecords) AddRelyingParty(ctx context.Context, r admin.RelyingParty)
 	return p.records.AddRelyingParty(ctx, store.RelyingParty{
 		Name: r.Name, EntityID: r.EntityID, Metadata: []byte(r.Metadata), Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: r.BindOwner, Applications: r.Applications, AllowSHA1: r.AllowSHA1Digests, AddedAt: r.AddedAt,
+		AgentChallenge: r.AgentChallenge, Attestation: r.Attestation,
 	})
 }
 
@@ -119,6 +120,7 @@ func storedClient(r *store.RelyingParty) (admin.OIDCClient, error) {
 func clientRecord(c *admin.OIDCClient) store.RelyingParty {
 	r := store.RelyingParty{
 		Name: c.Name, Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner, Applications: c.Applications, AddedAt: c.AddedAt,
+		AgentChallenge: c.AgentChallenge,
 		OIDC: &store.OIDCClient{
 			ClientID: c.ClientID, RedirectURIs: c.RedirectURIs, SecretFile: c.SecretFile, Keys: []byte(c.JWKS),
 			RequirePKCE: c.RequirePKCE, RequireRequestObject: c.RequireRequestObject, OmitIss: c.OmitIss, IDTokenAlg: c.IDTokenAlg,

@@ -35,6 +35,7 @@ type clientAdd struct {
 	OnUnmanaged          string    `enum:"refuse,assert" default:"refuse" help:"Answer for a device that is not managed: refuse (access_denied) or assert (managed false)."`
 	OnNoncompliant       string    `enum:"assert,explain,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (compliant false), explain (show the user what is wrong, then assert) or refuse."`
 	Application          []appFlag `placeholder:"APP=POLICY" sep:"none" help:"Policy of one of its applications, in place of --policy: by the ID of the app instance, or as name:NAME=POLICY. Repeat for more; the first that matches counts."`
+	AgentChallenge       bool      `help:"Ask the agent on the device who it is when the browser shows no certificate."`
 	BindOwner            ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
 }
 
@@ -52,6 +53,7 @@ func (c *clientAdd) Run(e *env) error {
 		Name: c.Name, ClientID: c.ClientID, RedirectURIs: c.RedirectURI, Secret: admin.SecretHashed,
 		RequirePKCE: c.RequirePKCE, RequireRequestObject: c.RequireRequestObject, OmitIss: c.NoIss, IDTokenAlg: c.IDTokenAlg,
 		Policy: c.Policy, OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, Applications: appPolicies(c.Application),
+		AgentChallenge: c.AgentChallenge,
 	}
 	if c.JWKS != "" {
 		keys, err := os.ReadFile(c.JWKS)

@@ -62,6 +62,7 @@ func printClient(e *env, at *admin.Endpoints, c admin.OIDCClient) error {
 	showApplications(t, c.Applications)
 	t.row("on unmanaged", c.OnUnmanaged)
 	t.row("on noncompliant", c.OnNoncompliant)
+	t.row("agent challenge", yesNo(c.AgentChallenge))
 	t.row("bind owner", string(c.BindOwner))
 	t.row("registered in", string(c.Origin))
 	t.row("", "")

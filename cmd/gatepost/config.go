@@ -123,6 +123,11 @@ type Devices struct {
 	// Reports is how the agents of devices report.
 	Reports Reports `yaml:"reports"`
 
+	// AgentPort is the port on which agents take challenges, on loopback of their
+	// own machine: from 1024 to 65535. Agents are told when they enrol and renew.
+	// Defaults to 41717.
+	AgentPort int `yaml:"agent_port"`
+
 	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
 	// client's certificate. Without it clients connect to gatepost itself, and a
 	// request with any header that forwards a certificate is refused.

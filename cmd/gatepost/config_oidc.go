@@ -82,6 +82,7 @@ func (rp *RelyingParty) validateOIDC(f *findings, party string) (named bool) {
 		{"use", "an ID token always tells the posture"},
 		{"encrypt", "the ID token does not travel through the browser"},
 		{"allow_sha1_digests", "signed requests have none"},
+		{"attestation", "device_context has no place for it"},
 	} {
 		if key := party + "." + saml[0]; f.written(key) {
 			f.add(key, "is for saml only", "delete it: "+saml[1])

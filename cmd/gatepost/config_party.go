@@ -55,6 +55,16 @@ type RelyingParty struct {
 	// Defaults to assert.
 	OnNoncompliant string `yaml:"on_noncompliant"`
 
+	// AgentChallenge is for browsers that show no certificate: the user is asked to
+	// have the agent on the device say which device it is, which the browser carries
+	// there and back. Defaults to false: such a browser is on an unmanaged device.
+	AgentChallenge bool `yaml:"agent_challenge"`
+
+	// Attestation is whether SAML answers say what hardware vouched for, as an
+	// Attestation: a JWT in EAT form (RFC 9711) that the server signs. Only for
+	// devices that were recognised by an attested key. Defaults to false.
+	Attestation bool `yaml:"attestation"`
+
 	// BindOwner is what to make of a managed device when the answer is about a
 	// user who does not own it: off (nothing), warn (answer all the same, and say
 	// owner_mismatch in the decision and the log) or enforce (it is not managed).

@@ -35,3 +35,7 @@ func (r *Reports) validate(f *findings) {
 		f.add(path, fmt.Sprintf("%d is out of range", r.PerMinute), "write 1 to 6000, such as 30")
 	}
 }
+
+// agentPortDefault is registered for nothing, and below the ports that systems
+// hand out by themselves on most platforms.
+const agentPortDefault = 41717

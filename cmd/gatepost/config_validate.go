@@ -53,6 +53,9 @@ func (c *Config) setDefaults() {
 	if !c.written("devices.certificate_lifetime") {
 		c.Devices.CertificateLifetime = lifetimeDefault
 	}
+	if !c.written("devices.agent_port") {
+		c.Devices.AgentPort = agentPortDefault
+	}
 	c.Devices.Reports.setDefaults(c.written)
 	c.Tracing.setDefaults(c.written)
 	for i := range c.RelyingParties {
@@ -217,6 +220,9 @@ func (c *Config) validateDevices(f *findings) {
 	}
 	c.validateShared(f)
 	c.Devices.Reports.validate(f)
+	if port := c.Devices.AgentPort; (port < 1024 || port > 65535) && !f.faulty("devices.agent_port") {
+		f.add("devices.agent_port", fmt.Sprintf("%d is out of range", port), "write 1024 to 65535, such as 41717")
+	}
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

@@ -27,6 +27,8 @@ type orgAdd struct {
 	OnNoncompliant   string    `enum:"assert,explain,refuse" default:"assert" help:"Answer for a managed device that is not compliant: assert (IsCompliant false), explain (show the user what is wrong, then assert) or refuse."`
 	Application      []appFlag `placeholder:"APP=POLICY" sep:"none" help:"Policy of one of its applications, in place of --policy: by the ID of the app instance, or as name:NAME=POLICY. Repeat for more; the first that matches counts."`
 	BindOwner        ownerFlag `help:"Take a device for not managed when the answer is about a user who is not its owner; --bind-owner=warn: only say so in the decision."`
+	AgentChallenge   bool      `help:"Ask the agent on the device who it is when the browser shows no certificate."`
+	Attestation      bool      `help:"Say in answers what hardware vouched for, as a signed Attestation."`
 	AllowSHA1Digests bool      `name:"allow-sha1-digests" help:"Accept requests signed over a SHA-1 digest, as Okta sent them until December 2025."`
 }
 
@@ -40,6 +42,7 @@ func (c *orgAdd) Run(e *env) error {
 		rp, err := client.AddRelyingParty(e.ctx, admin.NewRelyingParty{
 			Name: c.Name, Metadata: string(metadata), Use: c.Use, Policy: c.Policy, Sign: c.Sign, Encrypt: c.Encrypt,
 			OnUnmanaged: c.OnUnmanaged, OnNoncompliant: c.OnNoncompliant, BindOwner: c.BindOwner.binding, Applications: appPolicies(c.Application), AllowSHA1Digests: c.AllowSHA1Digests,
+			AgentChallenge: c.AgentChallenge, Attestation: c.Attestation,
 		})
 		if err != nil {
 			return fmt.Errorf("add organisation %q: %w", c.Name, err)
@@ -104,6 +107,8 @@ func (c *orgShow) Run(e *env) error {
 			t.row("on unmanaged", p.OnUnmanaged)
 			t.row("on noncompliant", p.OnNoncompliant)
 			t.row("bind owner", string(p.BindOwner))
+			t.row("agent challenge", yesNo(p.AgentChallenge))
+			t.row("attestation", yesNo(p.Attestation))
 			t.row("SHA-1 digests", yesNo(p.AllowSHA1Digests))
 			t.row("registered in", string(p.Origin))
 			t.row("", "")

@@ -25,6 +25,7 @@ func (r *RelyingParty) record() (store.RelyingParty, error) {
 	record := store.RelyingParty{
 		Name: r.Name, Use: r.Use, Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 		OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, AllowSHA1: r.AllowSHA1Digests, BindOwner: r.BindOwner, Applications: r.appPolicies(),
+		AgentChallenge: r.AgentChallenge, Attestation: r.Attestation,
 	}
 	var err error
 	if r.OIDC.ClientID == "" {
@@ -48,6 +49,7 @@ func listedParty(r store.RelyingParty, origin admin.Origin) admin.RelyingParty {
 		NewRelyingParty: admin.NewRelyingParty{
 			Name: r.Name, Metadata: string(r.Metadata), Use: cmp.Or(r.Use, usePosture), Policy: r.Policy, Sign: r.Sign, Encrypt: r.Encrypt,
 			OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications, AllowSHA1Digests: r.AllowSHA1,
+			AgentChallenge: r.AgentChallenge, Attestation: r.Attestation,
 		},
 		EntityID: r.EntityID, Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -61,6 +63,7 @@ func listedClient(r store.RelyingParty, origin admin.Origin) admin.OIDCClient {
 			SecretFile: r.OIDC.SecretFile, JWKS: string(r.OIDC.Keys), RequirePKCE: r.OIDC.RequirePKCE,
 			RequireRequestObject: r.OIDC.RequireRequestObject, OmitIss: r.OIDC.OmitIss, IDTokenAlg: r.OIDC.IDTokenAlg,
 			Policy: r.Policy, OnUnmanaged: r.OnUnmanaged, OnNoncompliant: r.OnNoncompliant, BindOwner: cmp.Or(r.BindOwner, posture.BindOff), Applications: r.Applications,
+			AgentChallenge: r.AgentChallenge,
 		},
 		Origin: origin, AddedAt: r.AddedAt,
 	}
@@ -80,8 +83,10 @@ func (p *parties) parse(r store.RelyingParty) (*idp.RelyingParty, error) {
 		Name: r.Name, Policy: policy,
 		AssertUnmanaged:    r.OnUnmanaged == "assert",
 		RefuseNoncompliant: r.OnNoncompliant == "refuse", ExplainNoncompliant: r.OnNoncompliant == "explain",
-		BindOwner: r.BindOwner,
-		Shared:    p.shared,
+		BindOwner:      r.BindOwner,
+		Shared:         p.shared,
+		AgentChallenge: r.AgentChallenge,
+		Attestation:    r.Attestation,
 	}
 	for _, a := range r.Applications {
 		policy := p.policies[a.Policy]
