@@ -64,6 +64,10 @@ func TestChallengeIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	typeless, err := sign(key, "JWT", nil, challengeClaims{c.Issuer, agentAudience, c.ID, c.SignIn, c.Expires.Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		what, text string
 		key        *ecdsa.PrivateKey
@@ -83,6 +87,7 @@ func TestChallengeIsRead(t *testing.T) {
 		{"changed", text[:len(text)-100] + "A" + text[len(text)-99:], key, issuer, 0, false, false},
 		{"without an ID", unsigned(func(c *Challenge) { c.ID = "" }), key, issuer, 0, false, false},
 		{"without a sign-in", unsigned(func(c *Challenge) { c.SignIn = "" }), key, issuer, 0, false, false},
+		{"of another type", typeless, key, issuer, 0, false, false},
 		{"an answer", answer, key, issuer, 0, false, false},
 		{"nothing", "", key, issuer, 0, false, false},
 		{"no JWS", "a.b.c", key, issuer, 0, false, false},

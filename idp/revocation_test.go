@@ -28,7 +28,7 @@ func TestRecogniseRevoked(t *testing.T) {
 		{certs.ErrRevoked, posture.RevokedCertificate},
 		{certs.ErrRevocationUnknown, posture.RevocationUnknown},
 	} {
-		who, err := recognise(t.Context(), refusing{fmt.Errorf("list: %w", v.err)}, nil, nil, time.Time{})
+		who, err := recognise(t.Context(), refusing{fmt.Errorf("list: %w", v.err)}, nil, &shown{}, time.Time{})
 		if err != nil || who.known || who.reason != v.want || who.identity.Serial != "bb" {
 			t.Errorf("%v makes %+v, error %v", v.err, who, err)
 		}

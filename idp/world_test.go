@@ -168,6 +168,12 @@ func (w *world) serve(listener net.Listener, verifier *certs.Verifier) {
 	options := &web.Options{Log: slog.New(slog.NewJSONHandler(w.logged, nil)), Now: w.now, MaxBody: idp.MaxRequestBody, NewReference: w.reference}
 	mux.Handle("GET /saml/sso", web.Handle("GET /saml/sso", w.provider.ServeSSO, options))
 	mux.Handle("POST /saml/sso", web.Handle("POST /saml/sso", w.provider.ServeSSO, options))
+	challenger := &idp.Challenger{
+		Tickets: w.provider.Explainer.Tickets, Claimer: w.records, Key: must(w.authority.DeriveSigner("challenges"))(w.t),
+		Issuer: issuerURL, Agent: agentURL, Now: w.now,
+	}
+	w.provider.Challenger = challenger
+	mux.Handle("POST /saml/sso/challenge", web.Handle("POST /saml/sso/challenge", challenger.ServeAsk("saml"), options))
 	mux.Handle("POST /saml/sso/continue", web.Handle("POST /saml/sso/continue", w.provider.ServeContinue, options))
 	w.serveOIDC(mux, verifier, listener.Addr().String())
 	server := &http.Server{Handler: mux, TLSConfig: certs.NewTLSConfig(sites), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), ConnContext: web.Accepted(w.now)}

@@ -40,6 +40,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 		Issued:      records,
 		Chain:       presented(g.proxy),
 		Authority:   g.authority.Certificate,
+		Loopback:    g.loopback,
 		DeviceURL:   g.config.DeviceURL,
 		ReportEvery: g.config.Devices.Reports.Every,
 		Now:         now,

@@ -125,7 +125,7 @@ type Devices struct {
 
 	// AgentPort is the port on which agents take challenges, on loopback of their
 	// own machine: from 1024 to 65535. Agents are told when they enrol and renew.
-	// Defaults to 41717.
+	// Defaults to 21717.
 	AgentPort int `yaml:"agent_port"`
 
 	// Proxy is for servers behind a proxy that ends TLS: how it forwards the

@@ -36,6 +36,5 @@ func (r *Reports) validate(f *findings) {
 	}
 }
 
-// agentPortDefault is registered for nothing, and below the ports that systems
-// hand out by themselves on most platforms.
-const agentPortDefault = 41717
+// agentPortDefault is below the ports that systems hand out by themselves.
+const agentPortDefault = 21717

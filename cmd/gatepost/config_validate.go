@@ -221,7 +221,7 @@ func (c *Config) validateDevices(f *findings) {
 	c.validateShared(f)
 	c.Devices.Reports.validate(f)
 	if port := c.Devices.AgentPort; (port < 1024 || port > 65535) && !f.faulty("devices.agent_port") {
-		f.add("devices.agent_port", fmt.Sprintf("%d is out of range", port), "write 1024 to 65535, such as 41717")
+		f.add("devices.agent_port", fmt.Sprintf("%d is out of range", port), "write 1024 to 65535, such as 21717")
 	}
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {

@@ -37,6 +37,8 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 		Rechecker: &devices.Rechecker{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: pages.Now}},
 	}
 	sso, authorize, token := g.sso(records, verifier, explainer, pages.Now), g.authorize(records, verifier, explainer, pages.Now), g.tokenEndpoints(records, options)
+	challenger := g.challenger(records, pages.Now)
+	sso.Challenger, authorize.Challenger = challenger, challenger
 	sso.Recorder, authorize.Recorder = p.signIns.recorder(records), p.signIns.recorder(records)
 	sso.Inventory, authorize.Inventory = p.signIns.inventory(records), p.signIns.inventory(records)
 	signIns := []endpoint{
@@ -49,6 +51,7 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 		{"POST /saml/sso" + idp.ContinuePath, sso.ServeContinue, &pages},
 		{"POST /oidc/authorize" + idp.ContinuePath, authorize.ServeContinue, &pages},
 	}
+	waiting = append(waiting, challengeEndpoints(challenger, &pages)...)
 	device := slices.Concat(signIns, waiting, agents, waits)
 	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
 	if g.config.IssuerHost() == g.config.DeviceHost() {

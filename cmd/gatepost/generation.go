@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"gatepost.dev/admin"
+	"gatepost.dev/agentapi"
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
 	"gatepost.dev/events/trail"
@@ -26,24 +28,26 @@ import (
 // names. It does not change: a reload makes a new one, and requests in hand
 // finish with the one they began with.
 type generation struct {
-	config     *Config
-	keyring    *certs.Keyring      // RSA: answers by SAML, and ID tokens
-	es256      *certs.Keyring      // P-256: ID tokens; nil if none is configured
-	trusted    []*x509.Certificate // authorities of the configuration
-	authority  *certs.Authority
-	tickets    *idp.Tickets
-	logKey     ed25519.PrivateKey // signs the log's bounds
-	revocation *revocation.Verifier
-	proxy      *certs.Proxy // nil if none is configured
-	parties    *parties
-	limiter    *web.Rates // of what agents ask
-	sites      []certs.Site
-	issuer     *http.ServeMux                        // serves the issuer's host
-	device     *http.ServeMux                        // serves the device host
-	admin      http.Handler                          // serves the administration API on the socket
-	note       func(*posture.Device, time.Time) bool // noteJudgement
-	operations []admin.Operation
-	api        http.Handler // serves it to those who show an API token
+	config       *Config
+	keyring      *certs.Keyring      // RSA: answers by SAML, and ID tokens
+	es256        *certs.Keyring      // P-256: ID tokens; nil if none is configured
+	trusted      []*x509.Certificate // authorities of the configuration
+	authority    *certs.Authority
+	tickets      *idp.Tickets
+	logKey       ed25519.PrivateKey // signs the log's bounds
+	challengeKey *ecdsa.PrivateKey  // of challenges to agents
+	loopback     *agentapi.Loopback // what agents are told of them
+	revocation   *revocation.Verifier
+	proxy        *certs.Proxy // nil if none is configured
+	parties      *parties
+	limiter      *web.Rates // of what agents ask
+	sites        []certs.Site
+	issuer       *http.ServeMux                        // serves the issuer's host
+	device       *http.ServeMux                        // serves the device host
+	admin        http.Handler                          // serves the administration API on the socket
+	note         func(*posture.Device, time.Time) bool // noteJudgement
+	operations   []admin.Operation
+	api          http.Handler // serves it to those who show an API token
 }
 
 // newGeneration opens what the configuration names. former is the generation
@@ -66,6 +70,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.tickets, err = newTickets(g.authority); err != nil {
+		return nil, err
+	}
+	if g.challengeKey, g.loopback, err = newLoopback(g.authority, c.Devices.AgentPort); err != nil {
 		return nil, err
 	}
 	if g.logKey, err = newLogKey(g.authority); err != nil {
