@@ -108,7 +108,9 @@ func (c *Challenger) ServeAsk(protocol string) web.HandlerFunc {
 // ServeAnswered is where the agent sends the browser back to. The page hands the
 // answer, which is in the fragment, to the one that waits for it.
 func (c *Challenger) ServeAnswered(w http.ResponseWriter, r *http.Request) error {
-	return templates.Write(w, http.StatusOK, templates.Answered{Language: templates.MatchLanguage(r.Header.Get("Accept-Language"))})
+	return templates.Write(w, http.StatusOK, templates.Answered{
+		Language: templates.MatchLanguage(r.Header.Get("Accept-Language")), Reference: web.Reference(r.Context()),
+	})
 }
 
 // sameBrowser wants the cookie that the browser of the ticket was given.

@@ -18,7 +18,10 @@ type Challenge struct {
 
 // Answered is where the small window ends. It hands the answer, which is in the
 // fragment of its address, to the page that waits for it, and closes.
-type Answered struct{ Language Language }
+type Answered struct {
+	Language  Language
+	Reference string
+}
 
 func (Challenge) file() string { return "challenge.html" }
 func (Answered) file() string  { return "answered.html" }

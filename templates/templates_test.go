@@ -23,7 +23,7 @@ func all() map[string]Page {
 	return map[string]Page{
 		"answer": answer, "answer with relay state": relay, "refusal": refused,
 		"bad request": BadRequest{reference}, "unavailable": Unavailable{reference},
-		"explanation": anExplain(English),
+		"explanation": anExplain(English), "challenge": aChallenge(English), "answered": Answered{Reference: reference},
 	}
 }
 

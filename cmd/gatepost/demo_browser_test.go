@@ -100,7 +100,7 @@ func choose(t *testing.T, home string, d *demo) {
 }
 
 // chromium starts the browser.
-func chromium(t *testing.T, home string) context.Context {
+func chromium(t *testing.T, home string, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -108,6 +108,7 @@ func chromium(t *testing.T, home string) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.DisableGPU,
 		chromedp.Env("HOME="+home, "TMPDIR="+home), chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.Flag("disable-component-update", true))
+	options = append(options, more...)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}

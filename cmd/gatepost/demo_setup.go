@@ -142,7 +142,11 @@ func (d *demo) startGatepost(ctx context.Context) error {
 	if c == nil {
 		return fmt.Errorf("configuration of the demo: %v", faults)
 	}
+	var err error
 	c.Listen.Ops = "127.0.0.1:0"
+	if c.Devices.AgentPort, err = freeLoopbackPort(); err != nil { // the usual one may be a real agent's
+		return err
+	}
 	authorities, err := os.ReadFile(filepath.Join(data, "trial-ca.crt"))
 	if err != nil {
 		return err
@@ -156,6 +160,16 @@ func (d *demo) startGatepost(ctx context.Context) error {
 	}
 	d.admin = admin.NewSocketClient(c.SocketPath())
 	return nil
+}
+
+// freeLoopbackPort is a port of loopback that nobody has now.
+func freeLoopbackPort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // serve makes a server that stop will stop.
