@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beevik/etree"
+
 	"gatepost.dev/agentapi"
 	"gatepost.dev/conform"
 	"gatepost.dev/idp"
@@ -240,5 +242,36 @@ func TestChallengeThenExplanation(t *testing.T) {
 	in := w.judged(w.choose(client, action, ticket, "check"))
 	if d := w.lastDecision(); !in.Managed || !in.Compliant || d.Proof.Method != posture.ByChallenge {
 		t.Errorf("%+v, %+v", in, d)
+	}
+}
+
+// TestChallengeByOpenIDConnect: the same by an authorization request, which is
+// answered at once if nobody may be asked.
+func TestChallengeByOpenIDConnect(t *testing.T) {
+	t.Parallel()
+	w, device := challenging(t)
+	client := visitor(t)
+	p := readPage(t, must(client.Get(w.op.AuthorizeURL+"?"+ask("login_hint", user).Encode()))(t))
+	action, ticket := w.challengePage(p)
+	if status, _ := w.fetchChallenge(client, strings.TrimSuffix(w.ssoURL, idp.ContinuePath), ticket); status != http.StatusBadRequest {
+		t.Errorf("a challenge by the other protocol: %d", status)
+	}
+	status, location := w.fetchChallenge(client, w.op.AuthorizeURL, ticket)
+	_, challenge, _ := strings.Cut(location, "request=")
+	if status != http.StatusSeeOther {
+		t.Fatalf("%d to %q", status, location)
+	}
+	resp := must(client.PostForm(action, url.Values{"ticket": {ticket}, "choice": {"answer"}, "answer": {w.sign(challenge, device)}}))(t)
+	resp.Body.Close()
+	back := must(resp.Location())(t)
+	if d := w.lastDecision(); back.Query().Get("code") == "" || d.DeviceID != "mac-1" || d.Proof.Method != posture.ByChallenge {
+		t.Errorf("back to %s, %+v", back, d)
+	}
+	if r := w.authorize(visitor(t), ask("login_hint", user, "prompt", "none")); r.fields.Get("error") != "login_required" {
+		t.Errorf("prompt=none: %+v", r)
+	}
+	passive := conform.RequestOptions{Subject: user, Edit: func(root *etree.Element) { root.CreateAttr("IsPassive", "true") }}
+	if p := w.send(visitor(t), must(w.okta.Request(passive))(t)); p.response == "" {
+		t.Errorf("IsPassive: asked: %s", p.body)
 	}
 }

@@ -47,7 +47,7 @@ func (w *world) serveOIDC(mux *http.ServeMux, verifier *certs.Verifier, host str
 		}
 		return nil
 	}
-	authorize := &idp.OIDC{Provider: w.op, Clients: w, Inventory: w.records, Noter: w.records, Recorder: w.records, Verifier: verifier, Keys: keys, Explainer: w.provider.Explainer, Now: w.now}
+	authorize := &idp.OIDC{Provider: w.op, Clients: w, Inventory: w.records, Noter: w.records, Recorder: w.records, Verifier: verifier, Keys: keys, Explainer: w.provider.Explainer, Challenger: w.provider.Challenger, Now: w.now}
 	token := &idp.Token{Provider: w.op, Clients: w, Grants: w.records, Claimer: w.records, Signer: signer, Now: w.now}
 	userInfo := &idp.UserInfo{Clients: w, Grants: w.records, Now: w.now}
 	configuration := &idp.Configuration{Provider: w.op, MaxAge: 5 * time.Minute}
@@ -62,6 +62,7 @@ func (w *world) serveOIDC(mux *http.ServeMux, verifier *certs.Verifier, host str
 		"GET /oidc/authorize":                   {authorize.ServeAuthorize, nil},
 		"POST /oidc/authorize":                  {authorize.ServeAuthorize, nil},
 		"POST /oidc/authorize/continue":         {authorize.ServeContinue, nil},
+		"POST /oidc/authorize/challenge":        {authorize.Challenger.ServeAsk("oidc"), nil},
 		"POST /oidc/token":                      {token.ServeToken, idp.WriteTokenError},
 		"GET /oidc/userinfo":                    {userInfo.ServeUserInfo, idp.WriteBearerError},
 		"POST /oidc/userinfo":                   {userInfo.ServeUserInfo, idp.WriteBearerError},
