@@ -13,6 +13,9 @@ import (
 type RenewRecords interface {
 	IssueRecords
 	Certificates(ctx context.Context, deviceID string) ([]posture.Certificate, error)
+	// AddCertificateIn is AddCertificate that keeps the transaction, if there is
+	// one, in the same commit: also posture.ErrExists for one that there was.
+	AddCertificateIn(ctx context.Context, c posture.Certificate, t *posture.Transaction) error
 }
 
 // Renewer gives an agent its next certificate.
@@ -32,6 +35,12 @@ const maxLive = 8
 // Errors: ErrBadRequest, ErrTooMany, posture.ErrNoDevice, ErrRetired,
 // ErrSuspected, ErrKeyInUse.
 func (n *Renewer) Renew(ctx context.Context, deviceID string, key crypto.PublicKey, by posture.Channel) (*x509.Certificate, error) {
+	return n.RenewIn(ctx, deviceID, key, by, nil)
+}
+
+// RenewIn is Renew that keeps the transaction with the certificate, which is filled
+// in; also posture.ErrExists, if there was one.
+func (n *Renewer) RenewIn(ctx context.Context, deviceID string, key crypto.PublicKey, by posture.Channel, t *posture.Transaction) (*x509.Certificate, error) {
 	d, err := n.Records.Device(ctx, deviceID)
 	if err != nil {
 		return nil, err
@@ -60,7 +69,11 @@ func (n *Renewer) Renew(ctx context.Context, deviceID string, key crypto.PublicK
 		return nil, err
 	}
 	record.Agent, record.Channel, record.Rank = true, by, posture.RankSoftware
-	if err := n.Records.AddCertificate(ctx, record); err != nil {
+	if t != nil {
+		kept := *t
+		kept.Certificate, t = cert.Raw, &kept
+	}
+	if err := n.Records.AddCertificateIn(ctx, record, t); err != nil {
 		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
 	}
 	return cert, nil

@@ -59,10 +59,21 @@ func (r *Records) eachCertificate(ctx context.Context, deviceID string, do func(
 // if the certificate that has it is expired or revoked; and so must authority
 // and serial be (posture.ErrExists).
 func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) error {
+	return r.AddCertificateIn(ctx, c, nil)
+}
+
+// AddCertificateIn is AddCertificate that keeps the transaction, in the same
+// commit, if it is not nil; posture.ErrExists also for one that there is.
+func (r *Records) AddCertificateIn(ctx context.Context, c posture.Certificate, t *posture.Transaction) error {
 	certificate, err := newCertificate(c)
 	if err != nil {
 		return err
 	}
+	transaction, err := newTransaction(t)
+	if err != nil {
+		return err
+	}
+	certificate = append(certificate, transaction...)
 	return retry(ctx, func() error {
 		d, rev, err := r.device(ctx, c.DeviceID)
 		if err != nil {
@@ -81,7 +92,7 @@ func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) err
 		if _, known := r.kv.Get(ctx, certificateKey(c.Authority, c.Serial)); known == nil {
 			return fmt.Errorf("certificate %q: %w", c.Authority+"/"+c.Serial, posture.ErrExists)
 		}
-		return err // the device changed
+		return r.sameTransaction(ctx, t, err) // else the device changed
 	})
 }
 
