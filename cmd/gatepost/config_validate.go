@@ -119,6 +119,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	abs(&c.Tracing.HeadersFile)
+	abs(&c.Devices.SCEP.StaticChallengeFile)
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
 		abs(&c.RelyingParties[i].OIDC.ClientSecretFile)
@@ -217,6 +218,7 @@ func (c *Config) validateDevices(f *findings) {
 	}
 	c.validateShared(f)
 	c.Devices.Reports.validate(f)
+	c.Devices.SCEP.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)
