@@ -16,6 +16,11 @@ type SCEP struct {
 	// by its serial number, which is never a reason to count as managed, and takes
 	// no other key's place. Without it every challenge is a token.
 	StaticChallengeFile string `yaml:"static_challenge_file"`
+
+	// AllowDESAndSHA1 also takes messages that are encrypted with DES or triple DES
+	// or signed over SHA-1, for clients that know nothing else; TLS then is all that
+	// keeps a challenge secret. Defaults to false.
+	AllowDESAndSHA1 bool `yaml:"allow_des_and_sha1"`
 }
 
 // RAPath is the file of the key pair that SCEP encrypts to.
@@ -23,6 +28,9 @@ func (c *Config) RAPath() string { return filepath.Join(c.DataDir(), "scep-ra.pe
 
 // validate finds the faults of the values.
 func (s *SCEP) validate(f *findings) {
+	if s.AllowDESAndSHA1 {
+		f.warn("devices.scep.allow_des_and_sha1", "takes messages with algorithms that are broken", "delete it once all clients use AES and SHA-256")
+	}
 	if path := "devices.scep.static_challenge_file"; s.StaticChallengeFile != "" && !s.Enabled && !f.faulty("devices.scep.enabled") {
 		f.warn(path, "is of no use while devices.scep.enabled is not true", "write enabled: true, or delete it")
 	}

@@ -30,7 +30,7 @@ func (g *generation) scepEndpoints(records *store.Records, verifier idp.Verifier
 	}
 	s := &scep.Server{
 		RA: g.ra, Authority: g.authority.Certificate, Enroller: enroller, Renewer: renewer,
-		Verifier: verifier, Records: records, Static: g.challenges, Now: options.Now,
+		Verifier: verifier, Records: records, Static: g.challenges, Legacy: g.config.Devices.SCEP.AllowDESAndSHA1, Now: options.Now,
 	}
 	messages := *options
 	messages.MaxBody = scep.MaxMessage

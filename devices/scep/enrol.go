@@ -35,10 +35,10 @@ func (s *Server) enrol(ctx context.Context, m *message) (*x509.Certificate, erro
 	if !canDecrypt(m.signer) {
 		return nil, refuse(wire.BadAlg, "algorithm", "a signer with a key of type %T, to which no answer can be encrypted", m.signer.PublicKey)
 	}
-	if !strong(m.digest) {
+	if !s.Legacy && !strong(m.digest) {
 		return nil, refuse(wire.BadAlg, "algorithm", "digest algorithm %v", m.digest)
 	}
-	asked, err := m.open(s.RA)
+	asked, err := m.open(s.RA, s.Legacy)
 	if err != nil {
 		return nil, refuse(wire.BadMessageCheck, "envelope", "%w", err)
 	}

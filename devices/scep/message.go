@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/smallstep/pkcs7"
@@ -127,7 +126,7 @@ func (r *request) digest() string {
 
 // open decrypts what the message asks for. All errors look alike to the client, or
 // their differences would decrypt what others sent.
-func (m *message) open(ra *certs.RA) (r *request, err error) {
+func (m *message) open(ra *certs.RA, legacy bool) (r *request, err error) {
 	err = guard(func() error {
 		if err := checkNesting(m.envelope); err != nil {
 			return err
@@ -136,7 +135,7 @@ func (m *message) open(ra *certs.RA) (r *request, err error) {
 		if err != nil {
 			return err
 		}
-		der, err := p7.Decrypt(ra.Certificate, contentKeys{ra})
+		der, err := p7.Decrypt(ra.Certificate, contentKeys{ra, legacy})
 		if err != nil {
 			return err
 		}
@@ -165,16 +164,21 @@ func parseRequest(der []byte) (*request, error) {
 	return &request{csr: csr, key: key, challenge: challenge}, nil
 }
 
-// contentKeys decrypts the keys of envelopes, and takes those of AES only: the
-// library would also decrypt DES, for which no key has as many bytes. What does not
+// contentKeys decrypts the keys of envelopes, and takes those of AES only, unless
+// legacy: the library would also decrypt DES and triple DES, whose keys have 8 and
+// 24 bytes. What does not
 // decrypt gives a key at random, so that a forged one and a wrong one take the same
 // way to their end (RFC 3218 section 2.3.2).
-type contentKeys struct{ *certs.RA }
+type contentKeys struct {
+	*certs.RA
+	legacy bool
+}
 
 // Decrypt makes it a crypto.Decrypter.
 func (k contentKeys) Decrypt(random io.Reader, sealed []byte, o crypto.DecrypterOpts) ([]byte, error) {
 	key, err := k.RA.Decrypt(random, sealed, o)
-	if err != nil || !slices.Contains([]int{16, 24, 32}, len(key)) {
+	aes := len(key) == 16 || len(key) == 32
+	if err != nil || !aes && !k.legacy {
 		key = make([]byte, 32)
 		if _, err := rand.Read(key); err != nil {
 			return nil, err

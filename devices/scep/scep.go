@@ -44,6 +44,7 @@ type Server struct {
 	Verifier  devices.Verifier
 	Records   Records
 	Static    []string // challenges that many devices share; none: a challenge is a token
+	Legacy    bool     // SHA-1, DES and triple DES are taken too
 	Now       func() time.Time
 }
 
