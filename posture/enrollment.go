@@ -63,6 +63,12 @@ type Transaction struct {
 	Until       time.Time `json:"until"`
 }
 
+// Renewal is what goes with a certificate that renews another.
+type Renewal struct {
+	Transaction *Transaction // to be kept with it; nil: none
+	SameKey     bool         // its key may be that of another certificate of the same device
+}
+
 // KnownHardware is a device with its certificates.
 type KnownHardware struct {
 	Device       Device

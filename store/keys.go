@@ -11,7 +11,7 @@ import (
 //
 //	device/<ID>                             posture.Device
 //	cert/<authority>/<serial>               posture.Certificate
-//	certkey/<key hash>                      text: <authority>/<serial> of the certificate with that key
+//	certkey/<key hash>                      text: <authority>/<serial> of the certificate with that key, the newest
 //	certof/<hash of device ID>/<authority>/<serial>   empty: a certificate of that device
 //	decision/<ID>                           posture.Decision; IDs sort by time
 //	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed

@@ -64,7 +64,9 @@ func strong(digest asn1.ObjectIdentifier) bool {
 
 // transaction is what the client calls by this transaction ID.
 func (s *Server) transaction(m *message, asked *request) *posture.Transaction {
-	id := sha256.Sum256([]byte("scep " + m.transaction))
+	// The type too: scepclient names transactions by the key, which it does not
+	// change when it renews.
+	id := sha256.Sum256([]byte("scep " + string(m.kind) + " " + m.transaction))
 	lifetime := keptFor
 	if own := s.Enroller.Issuer.Lifetime; own > 0 {
 		lifetime = min(lifetime, own/4)
@@ -101,7 +103,9 @@ func (s *Server) issue(ctx context.Context, m *message, asked *request, t *postu
 	switch {
 	case why == nil:
 		web.Annotate(ctx, slog.String("device", id))
-		return s.Renewer.RenewIn(ctx, id, asked.key, posture.BySCEP, t)
+		// Both clients that this was tried with renew their key, and scepclient can do
+		// no other.
+		return s.Renewer.RenewWith(ctx, id, asked.key, posture.BySCEP, posture.Renewal{Transaction: t, SameKey: sameKey(m.signer, asked.key)})
 	case refusalOf(why) == nil:
 		return nil, why
 	case m.kind == wire.RenewalReq:

@@ -20,7 +20,6 @@ import (
 
 	"github.com/smallstep/pkcs7"
 	wire "github.com/smallstep/scep"
-	"github.com/smallstep/scep/x509util"
 
 	"gatepost.dev/certs"
 	"gatepost.dev/devices"
@@ -157,9 +156,9 @@ func parseRequest(der []byte) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	challenge, err := x509util.ParseChallengePassword(der)
+	challenge, err := challengeOf(der)
 	if err != nil {
-		return nil, fmt.Errorf("challenge password: %w", err)
+		return nil, err
 	}
 	return &request{csr: csr, key: key, challenge: challenge}, nil
 }
