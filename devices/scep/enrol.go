@@ -18,6 +18,7 @@ import (
 	wire "github.com/smallstep/scep"
 
 	"gatepost.dev/agentapi"
+	"gatepost.dev/certs"
 	"gatepost.dev/devices"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
@@ -42,12 +43,16 @@ func (s *Server) enrol(ctx context.Context, m *message) (*x509.Certificate, erro
 	if err != nil {
 		return nil, refuse(wire.BadMessageCheck, "envelope", "%w", err)
 	}
-	t := s.transaction(m, asked)
+	id, why := s.device(ctx, m.signer)
+	if why != nil && refusalOf(why) == nil {
+		return nil, why
+	}
+	t := s.transaction(m, asked, why == nil)
 	kept, err := s.kept(ctx, t)
 	if kept != nil || err != nil {
 		return kept, err
 	}
-	issued, err := s.issue(ctx, m, asked, t)
+	issued, err := s.issue(ctx, m, asked, t, id, why)
 	if err != nil && refusalOf(err) != nil {
 		// The same message may have come by another connection and been first.
 		if kept, again := s.kept(ctx, t); kept != nil || again != nil {
@@ -62,11 +67,15 @@ func strong(digest asn1.ObjectIdentifier) bool {
 	return digest.Equal(pkcs7.OIDDigestAlgorithmSHA256) || digest.Equal(pkcs7.OIDDigestAlgorithmSHA384) || digest.Equal(pkcs7.OIDDigestAlgorithmSHA512)
 }
 
-// transaction is what the client calls by this transaction ID.
-func (s *Server) transaction(m *message, asked *request) *posture.Transaction {
-	// The type too: scepclient names transactions by the key, which it does not
-	// change when it renews.
-	id := sha256.Sum256([]byte("scep " + string(m.kind) + " " + m.transaction))
+// transaction is what the client calls by this transaction ID: with a certificate
+// that it renews, another one each time, since both clients that this was tried with
+// make the ID of a key that they renew.
+func (s *Server) transaction(m *message, asked *request, renewal bool) *posture.Transaction {
+	of := ""
+	if renewal {
+		of = certs.Serial(m.signer)
+	}
+	id := sha256.Sum256([]byte("scep " + of + " " + m.transaction))
 	lifetime := keptFor
 	if own := s.Enroller.Issuer.Lifetime; own > 0 {
 		lifetime = min(lifetime, own/4)
@@ -95,19 +104,16 @@ func (s *Server) kept(ctx context.Context, t *posture.Transaction) (*x509.Certif
 	return issued, nil
 }
 
-// issue decides by what who asks has proved. A current certificate is worth a
-// renewal, whichever of the two messages it signs (RFC 8894 section 3.3.1.2); else
-// it takes a challenge.
-func (s *Server) issue(ctx context.Context, m *message, asked *request, t *posture.Transaction) (*x509.Certificate, error) {
-	id, why := s.device(ctx, m.signer)
+// issue decides by what who asks has proved. The current certificate of the device
+// is worth a renewal, whichever of the two messages it signs (RFC 8894 section
+// 3.3.1.2); else, which why says, it takes a challenge.
+func (s *Server) issue(ctx context.Context, m *message, asked *request, t *posture.Transaction, id string, why error) (*x509.Certificate, error) {
 	switch {
 	case why == nil:
 		web.Annotate(ctx, slog.String("device", id))
 		// Both clients that this was tried with renew their key, and scepclient can do
 		// no other.
 		return s.Renewer.RenewWith(ctx, id, asked.key, posture.BySCEP, posture.Renewal{Transaction: t, SameKey: sameKey(m.signer, asked.key)})
-	case refusalOf(why) == nil:
-		return nil, why
 	case m.kind == wire.RenewalReq:
 		return nil, why
 	case !sameKey(m.signer, asked.key): // RFC 8894 section 2.3: self-signed then
