@@ -144,7 +144,7 @@ var packages = map[string]rule{
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
-		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "idp", "idp/saml", "idp/oidc",
+		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "devices/scep", "idp", "idp/saml", "idp/oidc",
 			"events/ocsf", "events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 		tests: []string{"events/ocsf/ocsftest"},
 	},
@@ -173,6 +173,8 @@ var dependencies = map[string]dependency{
 	"github.com/getkin/kin-openapi":       {why: "a second opinion on the OpenAPI document and on answers by it", tests: true},
 	"github.com/google/jsonschema-go":     {why: "JSON schemas of the API's types, by reflection: written by hand they would soon say something else", by: []string{"admin"}},
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
+	"github.com/smallstep/scep":           {why: "the messages of SCEP, kept up and without a server of its own", by: []string{"devices/scep"}, tests: true},
+	"github.com/smallstep/pkcs7":          {why: "goes with it: signed and enveloped data, which the standard library lacks", by: []string{"devices/scep"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
 	"go.opentelemetry.io/otel":            {why: "traces leave by the command; below it a step is a func", by: []string{"cmd/gatepost"}},
 	"go.opentelemetry.io/proto/otlp":      {why: "a collector that is not ours: what it decodes", tests: true},

@@ -29,8 +29,9 @@ var (
 type EnrollRecords interface {
 	// Token: posture.ErrNoToken.
 	Token(ctx context.Context, hash string) (posture.Token, error)
-	// Enroll does what decide makes of the token and of the devices that the
-	// hardware may be, all or nothing: posture.ErrNoToken, ErrKeyInUse.
+	// Enroll does what decide makes of the token, if a hash says which, and of the
+	// devices that the hardware may be, all or nothing: posture.ErrNoToken,
+	// ErrKeyInUse, ErrExists.
 	Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error
 }
 
@@ -53,6 +54,11 @@ type Applicant struct {
 	Key     func() (crypto.PublicKey, error) // that the applicant proved to have; not called for a token that is not valid
 	Claimed agentapi.Device                  // the applicant's own word on its hardware
 	Channel posture.Channel
+	// Profile is in place of a token: the applicant has what a management system
+	// hands to all its devices. It counts for one of the inventory only.
+	Profile bool
+	// Transaction is kept with the certificate, which is filled in; nil: none.
+	Transaction *posture.Transaction
 	// Attested is the key as hardware vouched for it; nil: nothing did.
 	Attested *posture.AttestedKey
 }
@@ -61,7 +67,7 @@ type Applicant struct {
 type Enrolled struct {
 	Device      posture.Device
 	State       agentapi.State
-	Token       string // its ID
+	Token       string // its ID; empty: there was none
 	Certificate *x509.Certificate
 }
 
@@ -76,25 +82,30 @@ type Enrolled struct {
 // device release).
 //
 // Errors: ErrToken, which does not tell why; ErrOtherDevice; ErrBadRequest;
-// posture.ErrRetired, ErrSuspected, ErrKeyInUse. None of them uses the token.
+// posture.ErrRetired, ErrSuspected, ErrKeyInUse, ErrNoDevice for a profile, ErrExists
+// for the transaction. None of them uses the token.
 func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
-	hash := HashToken(a.Token)
-	// Before the request's signature is verified: most refusals cost no more.
-	t, err := e.Records.Token(ctx, hash)
-	if err != nil && !errors.Is(err, posture.ErrNoToken) {
-		return nil, fmt.Errorf("look up token: %w", err)
-	}
-	now := e.Issuer.Now()
-	if err != nil || !t.Usable(now) {
-		return nil, ErrToken
+	now, hash, claimed := e.Issuer.Now(), "", a.Claimed
+	if !a.Profile {
+		hash = HashToken(a.Token)
+		// Before the request's signature is verified: most refusals cost no more.
+		t, err := e.token(ctx, hash, a, now)
+		if err != nil {
+			return nil, err
+		}
+		if a.Channel == posture.BySCEP { // by which hardware need not say what it is
+			claimed.Serial = cmp.Or(claimed.Serial, t.Serial)
+		}
 	}
 	key, err := a.Key()
 	if err != nil {
 		return nil, err
 	}
+	applicant := *a
+	applicant.Claimed = claimed
 	var out *Enrolled
-	err = e.Records.Enroll(ctx, hash, a.Claimed.Serial, func(n *posture.Enrolling) (err error) {
-		out, err = e.decide(n, a, key, now)
+	err = e.Records.Enroll(ctx, hash, claimed.Serial, func(n *posture.Enrolling) (err error) {
+		out, err = e.decide(n, &applicant, key, now)
 		return err
 	})
 	switch {
@@ -106,15 +117,33 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 	return out, nil
 }
 
+// token is the one with the hash, if the applicant can use it.
+func (e *Enroller) token(ctx context.Context, hash string, a *Applicant, now time.Time) (posture.Token, error) {
+	t, err := e.Records.Token(ctx, hash)
+	switch {
+	case err != nil && !errors.Is(err, posture.ErrNoToken):
+		return t, fmt.Errorf("look up token: %w", err)
+	case err != nil, !t.Usable(now):
+		return t, ErrToken
+	// What a management system carries to a device is for that device.
+	case a.Channel == posture.BySCEP && !t.Bound():
+		return t, ErrToken
+	}
+	return t, nil
+}
+
 // decide says what becomes of the token, the device and its certificates.
 func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
 	t, claimed := &n.Token, &a.Claimed
-	if !t.Usable(now) {
+	if !a.Profile && !t.Usable(now) {
 		return nil, ErrToken // used by the one who came first
 	}
 	known, err := whose(n, claimed)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case known == nil && a.Profile:
+		return nil, fmt.Errorf("the one with the serial number %s: %w", quote(claimed.Serial), posture.ErrNoDevice)
 	}
 	d := posture.Device{ID: newDeviceID(t), CreatedAt: now}
 	var certificates []posture.Certificate
@@ -137,6 +166,10 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		record.Rank = posture.RankAttested
 		d.NoteAttested(*a.Attested)
 	}
+	if a.Transaction != nil {
+		kept := *a.Transaction
+		kept.Certificate, n.Transaction = cert.Raw, &kept
+	}
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {
 		d.Contest, d.UpdatedAt = enrolled, now
@@ -145,7 +178,9 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		d.Enrolled = enrolled
 		enrol(&d, t, claimed, now)
 	}
-	t.UsedAt, t.UsedBy = now, d.ID
+	if !a.Profile {
+		t.UsedAt, t.UsedBy = now, d.ID
+	}
 	n.Device, n.Certificate = d, record
 	return &Enrolled{Device: d, State: e.state(&d, held), Token: t.ID(), Certificate: cert}, nil
 }
@@ -230,42 +265,4 @@ func newDeviceID(t *posture.Token) string {
 		return t.DeviceID
 	}
 	return "dev-" + strings.ToLower(rand.Text())
-}
-
-// anyLive tells whether a key that enrolled is at work with one of the
-// certificates.
-func anyLive(certificates []posture.Certificate, now time.Time) bool {
-	for i := range certificates {
-		if c := &certificates[i]; c.Agent && c.Live(now) {
-			return true
-		}
-	}
-	return false
-}
-
-// superseded is why a certificate no longer counts when its device has enrolled
-// anew.
-const superseded = "enrolled anew"
-
-// formerCertificates are the certificates that came by the same channel and still
-// count, and those that are held, as revoked ones.
-func formerCertificates(certificates []posture.Certificate, by posture.Channel, now time.Time) []posture.Certificate {
-	var revoked []posture.Certificate
-	for _, c := range certificates {
-		if c.Agent && !c.Revoked() && now.Before(c.NotAfter) && (c.Held || channelOf(&c) == by) {
-			c.RevokedAt, c.RevokeReason = now, superseded
-			revoked = append(revoked, c)
-		}
-	}
-	return revoked
-}
-
-// channelOf is the channel of a certificate that was enrolled for: before there
-// were channels it was the agent's.
-func channelOf(c *posture.Certificate) posture.Channel { return cmp.Or(c.Channel, posture.ByAgent) }
-
-// renewAt is when an agent should renew its certificate: with a third of its
-// time left.
-func renewAt(c *x509.Certificate) time.Time {
-	return c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) * 2 / 3)
 }

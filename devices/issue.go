@@ -86,7 +86,7 @@ func (i *Issuer) make(deviceID string, key crypto.PublicKey, lifetime time.Durat
 	if lifetime < minLifetime || lifetime > maxLifetime {
 		return nil, posture.Certificate{}, fmt.Errorf("%w: %s; from %s to %s", ErrBadLifetime, lifetime, minLifetime, maxLifetime)
 	}
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, posture.Certificate{}, err
 	}
 	cert, err := i.Authority.Issue(deviceID, key, i.Now(), lifetime)
@@ -121,7 +121,7 @@ func KeyOfRequest(csr []byte) (crypto.PublicKey, error) {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	// Before the signature is verified: a huge key makes that slow.
-	if err := checkKey(request.PublicKey); err != nil {
+	if err := CheckKey(request.PublicKey); err != nil {
 		return nil, err
 	}
 	if err := request.CheckSignature(); err != nil {
@@ -130,9 +130,9 @@ func KeyOfRequest(csr []byte) (crypto.PublicKey, error) {
 	return request.PublicKey, nil
 }
 
-// checkKey takes the keys that browsers use for client certificates, and
+// CheckKey takes the keys that browsers use for client certificates, and
 // refuses one that is weak, or so large that using it would tire us.
-func checkKey(key crypto.PublicKey) error {
+func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < 2048 || bits > 4096 {

@@ -13,6 +13,9 @@ import (
 type RenewRecords interface {
 	IssueRecords
 	Certificates(ctx context.Context, deviceID string) ([]posture.Certificate, error)
+	// AddRenewal is AddCertificate with what goes with a renewal: also
+	// posture.ErrExists for a transaction that there was.
+	AddRenewal(ctx context.Context, c posture.Certificate, n posture.Renewal) error
 }
 
 // Renewer gives an agent its next certificate.
@@ -32,6 +35,12 @@ const maxLive = 8
 // Errors: ErrBadRequest, ErrTooMany, posture.ErrNoDevice, ErrRetired,
 // ErrSuspected, ErrKeyInUse.
 func (n *Renewer) Renew(ctx context.Context, deviceID string, key crypto.PublicKey, by posture.Channel) (*x509.Certificate, error) {
+	return n.RenewWith(ctx, deviceID, key, by, posture.Renewal{})
+}
+
+// RenewWith is Renew with what goes with it; the certificate of the transaction is
+// filled in. Also posture.ErrExists, if there was that transaction.
+func (n *Renewer) RenewWith(ctx context.Context, deviceID string, key crypto.PublicKey, by posture.Channel, with posture.Renewal) (*x509.Certificate, error) {
 	d, err := n.Records.Device(ctx, deviceID)
 	if err != nil {
 		return nil, err
@@ -60,7 +69,11 @@ func (n *Renewer) Renew(ctx context.Context, deviceID string, key crypto.PublicK
 		return nil, err
 	}
 	record.Agent, record.Channel, record.Rank = true, by, posture.RankSoftware
-	if err := n.Records.AddCertificate(ctx, record); err != nil {
+	if with.Transaction != nil {
+		kept := *with.Transaction
+		kept.Certificate, with.Transaction = cert.Raw, &kept
+	}
+	if err := n.Records.AddRenewal(ctx, record, with); err != nil {
 		return nil, fmt.Errorf("record certificate of device %q: %w", deviceID, err)
 	}
 	return cert, nil

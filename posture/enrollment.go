@@ -45,12 +45,28 @@ type Hardware struct {
 // Enrolling is what is known when a device asks to enrol, and what its
 // enrolment changes.
 type Enrolling struct {
-	Token Token           // as it is
+	Token Token           // as it is; zero: there is none
 	Known []KnownHardware // the devices that this may be
 
 	Device      Device        // as it shall be: one of Known by its ID, or a new one
 	Certificate Certificate   // that is issued to it
 	Revoked     []Certificate // of Known, as they shall be
+	Transaction *Transaction  // to be kept with it; nil: none
+}
+
+// Transaction is an exchange of which the certificate is kept for a while, so that
+// whoever did not get the answer can ask for it again.
+type Transaction struct {
+	ID          string    `json:"id"`          // lower-case hex SHA-256 of what the client named it
+	Request     string    `json:"request"`     // lower-case hex SHA-256 of the certificate request
+	Certificate []byte    `json:"certificate"` // DER
+	Until       time.Time `json:"until"`
+}
+
+// Renewal is what goes with a certificate that renews another.
+type Renewal struct {
+	Transaction *Transaction // to be kept with it; nil: none
+	SameKey     bool         // its key may be that of another certificate of the same device
 }
 
 // KnownHardware is a device with its certificates.

@@ -30,6 +30,7 @@ var (
 	ErrNoGrant        = errors.New("no such grant")
 	ErrUnfinished     = errors.New("the import is taken, but not yet written to its end; that goes on by itself")
 	ErrNoToken        = errors.New("no such token")
+	ErrNoTransaction  = errors.New("no such transaction")
 	ErrSuspected      = errors.New("there may be two of this device; an administrator decides")
 )
 

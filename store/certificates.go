@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatepost.dev/posture"
@@ -59,7 +60,18 @@ func (r *Records) eachCertificate(ctx context.Context, deviceID string, do func(
 // if the certificate that has it is expired or revoked; and so must authority
 // and serial be (posture.ErrExists).
 func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) error {
+	return r.AddRenewal(ctx, c, posture.Renewal{})
+}
+
+// AddRenewal is AddCertificate for one that renews another: in the same commit it
+// keeps the transaction, if there is one (posture.ErrExists, if there was), and it
+// takes the key of another certificate of the same device, if that is wanted.
+func (r *Records) AddRenewal(ctx context.Context, c posture.Certificate, n posture.Renewal) error {
 	certificate, err := newCertificate(c)
+	if err != nil {
+		return err
+	}
+	transaction, err := newTransaction(n.Transaction)
 	if err != nil {
 		return err
 	}
@@ -71,18 +83,46 @@ func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) err
 		if d.Retired() {
 			return fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
 		}
-		err = r.kv.Commit(ctx, append(certificate, Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev})...)
-		if !errors.Is(err, ErrConflict) {
+		ops := slices.Concat(certificate, transaction, []Op{{Kind: Check, Key: deviceKey(d.ID), Rev: rev}})
+		taken, err := r.keyOf(ctx, c.DeviceID, c.KeyHash)
+		switch {
+		case err != nil:
+			return err
+		case n.SameKey && taken != nil:
+			ops[slices.IndexFunc(ops, func(o Op) bool { return o.Key == taken.Key })].Rev = taken.Rev
+		}
+		if err = r.kv.Commit(ctx, ops...); !errors.Is(err, ErrConflict) {
 			return err
 		}
-		if _, known := r.kv.Get(ctx, keyHashKey(c.KeyHash)); known == nil {
+		if _, known := r.kv.Get(ctx, keyHashKey(c.KeyHash)); known == nil && !n.SameKey {
 			return fmt.Errorf("key %q: %w", c.KeyHash, posture.ErrKeyInUse)
 		}
 		if _, known := r.kv.Get(ctx, certificateKey(c.Authority, c.Serial)); known == nil {
 			return fmt.Errorf("certificate %q: %w", c.Authority+"/"+c.Serial, posture.ErrExists)
 		}
-		return err // the device changed
+		return r.sameTransaction(ctx, n.Transaction, err) // else the device changed
 	})
+}
+
+// keyOf is the entry of a key that a certificate of the device has; nil: none has
+// it. Or posture.ErrKeyInUse, if another device's does.
+func (r *Records) keyOf(ctx context.Context, deviceID, keyHash string) (*Entry, error) {
+	e, err := r.kv.Get(ctx, keyHashKey(keyHash))
+	switch {
+	case errors.Is(err, ErrNoKey):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	authority, serial, _ := strings.Cut(string(e.Value), "/")
+	c, err := r.Certificate(ctx, authority, serial)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.DeviceID != deviceID:
+		return nil, fmt.Errorf("key %q: %w", keyHash, posture.ErrKeyInUse)
+	}
+	return &e, nil
 }
 
 // checkCertificate refuses what cannot stand in keys.

@@ -14,16 +14,20 @@ import (
 // the serial number), and says what becomes of them. All of it is one commit, so
 // of any number of uses of a token one succeeds. decide is called again when
 // another change came first; its error is returned as it is, and nothing changed
-// then, the token included.
+// then, the token included. An empty hash is that of no token: then there is none.
 //
-// Errors: posture.ErrNoToken, ErrKeyInUse.
+// Errors: posture.ErrNoToken, ErrKeyInUse; ErrExists for a transaction that there
+// is.
 func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error {
 	return retry(ctx, func() error {
-		t, tokenRev, err := r.token(ctx, tokenHash)
-		if err != nil {
-			return err
+		var e posture.Enrolling
+		var tokenRev uint64
+		var err error
+		if tokenHash != "" {
+			if e.Token, tokenRev, err = r.token(ctx, tokenHash); err != nil {
+				return err
+			}
 		}
-		e := posture.Enrolling{Token: t}
 		revs, err := r.knownHardware(ctx, &e, serial)
 		if err != nil {
 			return err
@@ -44,6 +48,7 @@ func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide f
 			if _, known := r.kv.Get(ctx, keyHashKey(e.Certificate.KeyHash)); known == nil {
 				return fmt.Errorf("key %q: %w", e.Certificate.KeyHash, posture.ErrKeyInUse)
 			}
+			err = r.sameTransaction(ctx, e.Transaction, err)
 		}
 		return err
 	})
@@ -160,15 +165,22 @@ func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.S
 	if ops, err = r.noteChanges(standings[e.Device.ID], &e.Device, ops); err != nil {
 		return nil, err
 	}
-	token, err := putRecord(tokenKey(e.Token.Hash), e.Token, tokenRev)
-	if err != nil {
-		return nil, err
+	if e.Token.Hash != "" {
+		token, err := putRecord(tokenKey(e.Token.Hash), e.Token, tokenRev)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, token)
 	}
 	certificate, err := newCertificate(e.Certificate)
 	if err != nil {
 		return nil, err
 	}
-	return putCertificates(slices.Concat(ops, []Op{token}, certificate), e.Revoked, revs)
+	transaction, err := newTransaction(e.Transaction)
+	if err != nil {
+		return nil, err
+	}
+	return putCertificates(slices.Concat(ops, certificate, transaction), e.Revoked, revs)
 }
 
 // newCertificate are the operations that record an issued certificate, on

@@ -11,12 +11,13 @@ import (
 //
 //	device/<ID>                             posture.Device
 //	cert/<authority>/<serial>               posture.Certificate
-//	certkey/<key hash>                      text: <authority>/<serial> of the certificate with that key
+//	certkey/<key hash>                      text: <authority>/<serial> of the certificate with that key, the newest
 //	certof/<hash of device ID>/<authority>/<serial>   empty: a certificate of that device
 //	decision/<ID>                           posture.Decision; IDs sort by time
 //	claim/<hash of relying party, request>  text: Unix seconds until which the request stays claimed
 //	token/<hash of secret>                  posture.Token
 //	apitoken/<hash of secret>               posture.APIToken
+//	transaction/<ID>                        posture.Transaction
 //	serialof/<hash of folded serial>/<ID>   empty: a device with that serial number
 //	grant/<ID>                              bytes: posture.Grant.Value; IDs begin with its Until, so they sort by it
 //	party/<name>                            RelyingParty
@@ -45,6 +46,7 @@ const (
 	tokenPrefix    = "token/"
 	apiTokenPrefix = "apitoken/"
 	outboxPrefix   = "outbox/"
+	exchangePrefix = "transaction/"
 	logPrefix      = "log/"
 	boundsPrefix   = "loghead/"
 	webhookPrefix  = "webhook/"
@@ -70,6 +72,7 @@ func deadOf(name string) string             { return "hookdead/" + hashed(name) 
 func toldKey(name string) string            { return "told/" + hashed(name) }
 func apiTokenKey(hash string) string        { return apiTokenPrefix + hash }
 func tokenKey(hash string) string           { return tokenPrefix + hash }
+func transactionKey(id string) string       { return exchangePrefix + id }
 func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }
 func grantKey(id string) string             { return grantPrefix + id }
 func partyKey(name string) string           { return partyPrefix + name }

@@ -45,6 +45,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 		ReportEvery: g.config.Devices.Reports.Every,
 		Now:         now,
 	}
+	scep := g.scepEndpoints(records, verifier, agents.Enroller, agents.Renewer, options)
 	problems := *options
 	problems.WriteError, problems.MaxBody = devices.WriteProblem, agentapi.MaxBody
 	routine := problems
@@ -54,9 +55,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 			{"POST " + agentapi.ReportPath, agents.ServeReport, &routine},
 		}, []endpoint{
 			{"GET " + agentapi.WaitPath, agents.ServeWait, &routine},
-		}, []endpoint{
-			{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
-		}
+		}, append(scep, endpoint{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems})
 }
 
 // presented gives the certificates that the client presented, to us or to the

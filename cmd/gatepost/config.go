@@ -128,6 +128,9 @@ type Devices struct {
 	// Defaults to 21717.
 	AgentPort int `yaml:"agent_port"`
 
+	// SCEP is how management systems enrol devices by that protocol.
+	SCEP SCEP `yaml:"scep"`
+
 	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
 	// client's certificate. Without it clients connect to gatepost itself, and a
 	// request with any header that forwards a certificate is refused.

@@ -70,6 +70,7 @@ func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Tim
 	k.checkMetadata(c)
 	k.checkClients(c)
 	k.checkTracing(c)
+	k.checkSCEP(c)
 	if err := ctx.Err(); err != nil {
 		f.addAt(0, "", "was not checked to the end: "+err.Error(), "")
 	}

@@ -122,6 +122,7 @@ func (c *Config) resolve(dir string) {
 		}
 	}
 	abs(&c.Tracing.HeadersFile)
+	abs(&c.Devices.SCEP.StaticChallengeFile)
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
 		abs(&c.RelyingParties[i].OIDC.ClientSecretFile)
@@ -223,6 +224,7 @@ func (c *Config) validateDevices(f *findings) {
 	if port := c.Devices.AgentPort; (port < 1024 || port > 65535) && !f.faulty("devices.agent_port") {
 		f.add("devices.agent_port", fmt.Sprintf("%d is out of range", port), "write 1024 to 65535, such as 21717")
 	}
+	c.Devices.SCEP.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

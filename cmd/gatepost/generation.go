@@ -39,6 +39,8 @@ type generation struct {
 	loopback     *agentapi.Loopback // what agents are told of them
 	revocation   *revocation.Verifier
 	proxy        *certs.Proxy // nil if none is configured
+	ra           *certs.RA    // nil: there is no SCEP
+	challenges   []string     // of SCEP, that many devices share
 	parties      *parties
 	limiter      *web.Rates // of what agents ask
 	sites        []certs.Site
@@ -86,6 +88,9 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.proxy, err = newProxy(c.Devices.Proxy); err != nil {
+		return nil, err
+	}
+	if err := g.openSCEP(options); err != nil {
 		return nil, err
 	}
 	if g.revocation, err = newRevocation(c, verifier, p, options); err != nil {

@@ -62,9 +62,9 @@ func (s *server) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.resumeImports(ctx)
-			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()), s.records.SweepTokens(ctx, s.now()), s.records.SweepAPITokens(ctx, s.now()))
+			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()), s.records.SweepTokens(ctx, s.now()), s.records.SweepTransactions(ctx, s.now()), s.records.SweepAPITokens(ctx, s.now()))
 			if err != nil && ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants or tokens not swept", slog.String("error", err.Error()))
+				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants, tokens or transactions not swept", slog.String("error", err.Error()))
 			}
 			s.prune(ctx)
 			s.warnOfExpiry(ctx)
