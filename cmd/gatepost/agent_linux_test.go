@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -13,15 +15,23 @@ import (
 	"gatepost.dev/admin"
 )
 
-// agentProgram builds the real agent.
+// agentProgram is the real agent, which is built once.
 func agentProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "gatepost-agent")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "gatepost.dev/cmd/gatepost-agent").CombinedOutput(); err != nil {
-		t.Fatalf("build the agent: %v\n%s", err, out)
+	path, err := builtAgent()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
+
+var builtAgent = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(programs(), "gatepost-agent")
+	if out, err := exec.Command("go", "build", "-o", path, "gatepost.dev/cmd/gatepost-agent").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the agent: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // commands are both programs on one demo.
 type commands struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -38,7 +39,8 @@ func startChallenged(t *testing.T) *challenged {
 	return c
 }
 
-// startAgent starts the agent, and waits for its report and for its port.
+// startAgent starts the agent, and waits until it takes challenges: it looks at its
+// machine for long first where that is busy, and nothing here is about that.
 func (c *challenged) startAgent() {
 	c.t.Helper()
 	agent, err := startBackground(exec.CommandContext(c.t.Context(), c.commands.agent, "--state", c.state, "run"), filepath.Join(c.t.TempDir(), "agent"))
@@ -46,7 +48,14 @@ func (c *challenged) startAgent() {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(agent.kill)
-	if err := agent.until("a report", func() bool { return c.device(c.id).Agent != nil }); err != nil {
+	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(c.d.gatepost.current.Load().config.Devices.AgentPort))
+	if err := agent.until("the agent's port", func() bool {
+		conn, err := net.Dial("tcp", at)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.running = agent
