@@ -32,6 +32,9 @@ type EnrollRecords interface {
 	// Enroll does what decide makes of the token and of the devices that the
 	// hardware may be, all or nothing: posture.ErrNoToken, ErrKeyInUse.
 	Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error
+	// EnrollDevice is the same for a device that needs no token, by a claim that
+	// can be made once: posture.ErrNoDevice, ErrReplayed, ErrKeyInUse.
+	EnrollDevice(ctx context.Context, id string, c posture.Claim, decide func(e *posture.Enrolling) error) error
 }
 
 // Enroller gives devices their first certificate, for a token.
@@ -55,6 +58,10 @@ type Applicant struct {
 	Channel posture.Channel
 	// Attested is the key as hardware vouched for it; nil: nothing did.
 	Attested *posture.AttestedKey
+	// Proven is the device that hardware vouched it is; it needs no token. Claim is
+	// what it may enrol with once. Nothing else of the applicant's word is taken.
+	Proven string
+	Claim  posture.Claim
 }
 
 // Enrolled is what came of an enrolment.
@@ -78,6 +85,9 @@ type Enrolled struct {
 // Errors: ErrToken, which does not tell why; ErrOtherDevice; ErrBadRequest;
 // posture.ErrRetired, ErrSuspected, ErrKeyInUse. None of them uses the token.
 func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
+	if a.Proven != "" {
+		return e.enrollProven(ctx, a)
+	}
 	hash := HashToken(a.Token)
 	// Before the request's signature is verified: most refusals cost no more.
 	t, err := e.Records.Token(ctx, hash)
@@ -109,10 +119,7 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 // decide says what becomes of the token, the device and its certificates.
 func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
 	t, claimed := &n.Token, &a.Claimed
-	if !t.Usable(now) {
-		return nil, ErrToken // used by the one who came first
-	}
-	known, err := whose(n, claimed)
+	known, err := whoAsks(n, a, now)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +129,14 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		d, certificates = known.Device, known.Certificates
 	}
 	held := false
-	if t.Bound() {
+	switch {
+	case a.Proven != "":
+		// Suspicions are left to the administrator.
+		n.Revoked = formerCertificates(certificates, a.Channel, now)
+	case t.Bound():
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
 		d.Release(now)
-	} else {
+	default:
 		held = anyLive(certificates, now)
 	}
 	cert, record, err := e.Issuer.make(d.ID, key, 0)
@@ -136,6 +147,13 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 	if a.Attested != nil {
 		record.Rank = posture.RankAttested
 		d.NoteAttested(*a.Attested)
+	}
+	if a.Proven != "" {
+		// No agent came to speak for the device, and nobody vouched for more than
+		// its key: what is known of it, managed or not, stays.
+		d.UpdatedAt = now
+		n.Device, n.Certificate = d, record
+		return &Enrolled{Device: d, State: e.state(&d, false), Certificate: cert}, nil
 	}
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {
