@@ -60,6 +60,12 @@ var packages = map[string]rule{
 		imports: []string{"certs"},
 		never:   []string{"net", "net/http", "log"}, except: []string{"net/url"},
 	},
+	"agent/tpmkey": {
+		why:   "a key in a TPM; what it is for, and who is told, is not its business",
+		never: []string{"net", "log"},
+		tests: []string{"agent/tpmkey/swtpmtest"},
+	},
+	"agent/tpmkey/swtpmtest": {why: "runs a TPM in software, for the tests of both sides"},
 	"agent/service": {
 		why:   "has the system run a program, and knows nothing of what that does",
 		never: []string{"net", "log", "crypto"},
@@ -115,15 +121,21 @@ var packages = map[string]rule{
 		imports: []string{"idp/saml", "idp/oidc", "posture", "contract", "certs", "templates", "internal/web"},
 		tests:   []string{"conform", "store", "store/bolt"},
 	},
+	"devices/attestation": {
+		why:     "what the formats of attestation share, so that each is a package of its own",
+		imports: []string{"posture"},
+		never:   world,
+	},
+	"devices/attestation/tpm": {
+		why:     "evidence of TPMs as bytes, keys and times: no TPM, no HTTP, no store",
+		imports: []string{"devices/attestation", "posture"},
+		tests:   []string{"agent/tpmkey", "agent/tpmkey/swtpmtest"},
+		never:   world,
+	},
 	"devices": {
 		why:     "imports, enrolment, reports and certificates of devices, over its own small interfaces",
 		imports: []string{"posture", "agentapi", "certs", "internal/web"},
 		tests:   []string{"store", "store/bolt"},
-	},
-	"devices/attestation": {
-		why:     "what a format of evidence has in common with the others: bytes in, what is proven out",
-		imports: []string{"posture"},
-		never:   world,
 	},
 	"devices/attestation/apple": {
 		why:     "verifies evidence: bytes, a nonce, roots and a time in; whose device that is, the inventory says",
@@ -181,6 +193,8 @@ var dependencies = map[string]dependency{
 	"github.com/alecthomas/kong":          {why: "the command line is the command's", by: []string{"cmd/gatepost", "cmd/gatepost-agent"}},
 	"software.sslmate.com/src/go-pkcs12":  {why: "certificate files are certs'", by: []string{"certs"}, tests: true},
 	"github.com/getkin/kin-openapi":       {why: "a second opinion on the OpenAPI document and on answers by it", tests: true},
+	"github.com/google/go-tpm":            {why: "the structures of TPM 2.0, and its commands; go-attestation, on top of it, is still on its former API and leaves the nonce unchecked", by: []string{"devices/attestation/tpm", "agent/tpmkey"}, tests: true},
+	"github.com/fxamacker/cbor/v2":        {why: "attestation statements are CBOR; the reader with limits, which WebAuthn's libraries use", by: []string{"devices/attestation", "devices/attestation/tpm", "devices/acme"}, tests: true},
 	"github.com/google/jsonschema-go":     {why: "JSON schemas of the API's types, by reflection: written by hand they would soon say something else", by: []string{"admin"}},
 	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "devices/acme", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},
@@ -188,7 +202,6 @@ var dependencies = map[string]dependency{
 	"go.opentelemetry.io/proto/otlp":      {why: "a collector that is not ours: what it decodes", tests: true},
 	"google.golang.org/protobuf":          {why: "goes with OTLP", tests: true},
 	"golang.org/x/crypto":                 {why: "OCSP, which the standard library lacks; nothing else of it but, in tests, its ACME client", by: []string{"certs/revocation"}, tests: true},
-	"github.com/fxamacker/cbor/v2":        {why: "CBOR, in which hardware's evidence comes: strict, bounded, and fuzzed by its authors", by: []string{"devices/attestation", "devices/attestation/tpm", "devices/acme"}, tests: true},
 	"golang.org/x/sys":                    {why: "the registry, sessions and services of Windows, which the standard library cannot reach", by: []string{"agent/collect", "agent/browser", "agent/service"}, tests: true},
 	"github.com/yusufpapurcu/wmi":         {why: "WMI is COM; nobody should call that by hand", by: []string{"agent/collect"}},
 	"golang.org/x/net":                    {why: "the demo's browser without a window reads pages as one does", by: []string{"cmd/gatepost"}, tests: true},

@@ -1,8 +1,8 @@
-// Package attestation verifies what hardware says of a key: that it made the key
-// and keeps it. A format has a package below this one.
+// Package attestation is what every format of key attestation has in common:
+// hardware vouches for a key, and a Verifier says whether its word holds.
 //
-// It asks nobody and knows no inventory: bytes, a nonce and a time in, what is
-// proven out.
+// A verifier is a pure function over bytes, configured roots and a time. That
+// what it says is recorded, and for which device, is up to others.
 package attestation
 
 import (
@@ -13,19 +13,24 @@ import (
 	"gatepost.dev/posture"
 )
 
-// ErrEvidence is a statement that proves nothing, whatever is wrong with it.
-var ErrEvidence = errors.New("bad attestation evidence")
+// ErrEvidence is evidence that proves nothing: malformed, by an authority that is
+// not trusted, for another nonce, or of a key that could leave its hardware.
+var ErrEvidence = errors.New("the evidence does not hold")
 
-// Result is what a statement proves.
+// Result is what evidence proved.
 type Result struct {
-	Key         crypto.PublicKey    // that the hardware keeps
-	Attested    posture.AttestedKey // the same, as it is recorded
-	Identifiers []string            // of the device, each proven as well as the key
+	Key crypto.PublicKey // that hardware vouches for: RSA of 2048 bits and more, P-256 or P-384
+	// Attested is what is recorded of it. KeyHash and At are set.
+	Attested posture.AttestedKey
+	// Identifiers are the permanent identifiers (RFC 4043) that the evidence
+	// proves; at least one.
+	Identifiers []string
 }
 
-// Verifier verifies the statements of one format.
+// Verifier judges the evidence of one format.
 type Verifier interface {
-	// Verify takes the CBOR of an attestation statement (attStmt of WebAuthn level 2
-	// section 6.5) and the nonce that must be in it. Errors are ErrEvidence.
-	Verify(statement []byte, nonce []byte, now time.Time) (*Result, error)
+	// Verify judges an attestation statement, the CBOR of the attStmt of WebAuthn
+	// and of draft-ietf-acme-device-attest. The nonce is what the statement has to
+	// hold, as the format puts it there. Every error is ErrEvidence.
+	Verify(statement, nonce []byte, now time.Time) (*Result, error)
 }
