@@ -144,7 +144,7 @@ var packages = map[string]rule{
 	},
 	"devices/acme": {
 		why:     "RFC 8555 over HTTP: who is certified is decided by devices, what is proven by the verifiers that it is given",
-		imports: []string{"posture", "devices", "devices/attestation", "certs", "internal/web"},
+		imports: []string{"posture", "devices", "devices/attestation", "devices/attestation/tpm", "certs", "internal/web"},
 		tests:   []string{"store", "store/bolt", "devices/attestation/apple"},
 	},
 	"admin": {
@@ -166,7 +166,7 @@ var packages = map[string]rule{
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
-		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "devices/acme", "devices/attestation/apple", "idp", "idp/saml", "idp/oidc",
+		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "devices/acme", "devices/attestation/apple", "devices/attestation/tpm", "idp", "idp/saml", "idp/oidc",
 			"events/ocsf", "events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 		tests: []string{"events/ocsf/ocsftest"},
 	},

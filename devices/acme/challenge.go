@@ -155,6 +155,7 @@ func (s *Server) device(c *call, id string, result *attestation.Result) (string,
 		if d.Retired() {
 			return "", fmt.Errorf("%w: device %q is retired", errIdentifier, d.ID)
 		}
+		hardware.Pinned = d.EKPinnedBy != ""
 		return d.ID, nil
 	case err != nil && !errors.Is(err, posture.ErrNoDevice):
 		return "", unavailable(err)
