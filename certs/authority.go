@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,8 +56,9 @@ func CreateAuthority(certFile, keyFile, commonName string, now time.Time) (*Auth
 	return &Authority{Certificate: cert, signer: key}, nil
 }
 
-// newAuthority makes a self-signed authority that may have no other below it.
-func newAuthority(commonName string, now, until time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+// newAuthority makes a self-signed authority that may have no other below it, for
+// those uses only; none: for any.
+func newAuthority(commonName string, now, until time.Time, uses ...asn1.ObjectIdentifier) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	if commonName == "" {
 		return nil, nil, errors.New("authority without a common name")
 	}
@@ -77,6 +79,7 @@ func newAuthority(commonName string, now, until time.Time) (*x509.Certificate, *
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
+		UnknownExtKeyUsage:    uses,
 	}
 	cert, err := sign(template, template, key.Public(), key)
 	return cert, key, err

@@ -33,6 +33,9 @@ type EnrollRecords interface {
 	// devices that the hardware may be, all or nothing: posture.ErrNoToken,
 	// ErrKeyInUse, ErrExists.
 	Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error
+	// EnrollDevice is the same for a device that needs no token, by a claim that
+	// can be made once: posture.ErrNoDevice, ErrReplayed, ErrKeyInUse.
+	EnrollDevice(ctx context.Context, id string, c posture.Claim, decide func(e *posture.Enrolling) error) error
 }
 
 // Enroller gives devices their first certificate, for a token.
@@ -61,6 +64,10 @@ type Applicant struct {
 	Transaction *posture.Transaction
 	// Attested is the key as hardware vouched for it; nil: nothing did.
 	Attested *posture.AttestedKey
+	// Proven is the device that hardware vouched it is; it needs no token. Claim is
+	// what it may enrol with once. Nothing else of the applicant's word is taken.
+	Proven string
+	Claim  posture.Claim
 }
 
 // Enrolled is what came of an enrolment.
@@ -85,6 +92,9 @@ type Enrolled struct {
 // posture.ErrRetired, ErrSuspected, ErrKeyInUse, ErrNoDevice for a profile, ErrExists
 // for the transaction. None of them uses the token.
 func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
+	if a.Proven != "" {
+		return e.enrollProven(ctx, a)
+	}
 	now, hash, claimed := e.Issuer.Now(), "", a.Claimed
 	if !a.Profile {
 		hash = HashToken(a.Token)
@@ -135,10 +145,7 @@ func (e *Enroller) token(ctx context.Context, hash string, a *Applicant, now tim
 // decide says what becomes of the token, the device and its certificates.
 func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
 	t, claimed := &n.Token, &a.Claimed
-	if !a.Profile && !t.Usable(now) {
-		return nil, ErrToken // used by the one who came first
-	}
-	known, err := whose(n, claimed)
+	known, err := whoAsks(n, a, now)
 	switch {
 	case err != nil:
 		return nil, err
@@ -151,10 +158,14 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		d, certificates = known.Device, known.Certificates
 	}
 	held := false
-	if t.Bound() {
+	switch {
+	case a.Proven != "":
+		// Suspicions are left to the administrator.
+		n.Revoked = formerCertificates(certificates, a.Channel, now)
+	case t.Bound():
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
 		d.Release(now)
-	} else {
+	default:
 		held = anyLive(certificates, now)
 	}
 	cert, record, err := e.Issuer.make(d.ID, key, 0)
@@ -169,6 +180,13 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 	if a.Transaction != nil {
 		kept := *a.Transaction
 		kept.Certificate, n.Transaction = cert.Raw, &kept
+	}
+	if a.Proven != "" {
+		// No agent came to speak for the device, and nobody vouched for more than
+		// its key: what is known of it, managed or not, stays.
+		d.UpdatedAt = now
+		n.Device, n.Certificate = d, record
+		return &Enrolled{Device: d, State: e.state(&d, false), Certificate: cert}, nil
 	}
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {

@@ -32,26 +32,60 @@ func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide f
 		if err != nil {
 			return err
 		}
-		standings := map[string]posture.Standing{}
-		for i := range e.Known {
-			standings[e.Known[i].Device.ID] = e.Known[i].Device.Standing()
-		}
-		if err := decide(&e); err != nil {
+		return r.enroll(ctx, &e, revs, decide, func(t *posture.Token) ([]Op, error) {
+			if tokenHash == "" {
+				return nil, nil
+			}
+			used, err := putRecord(tokenKey(t.Hash), *t, tokenRev)
+			return []Op{used}, err
+		})
+	})
+}
+
+// EnrollDevice is Enroll for who needs no token, because it proved to be the
+// device. The claim is used instead, in the same commit.
+//
+// Errors: posture.ErrNoDevice, ErrReplayed when the claim was used, ErrKeyInUse.
+func (r *Records) EnrollDevice(ctx context.Context, id string, c posture.Claim, decide func(e *posture.Enrolling) error) error {
+	return retry(ctx, func() error {
+		if err := r.replayed(ctx, &c); err != nil {
 			return err
 		}
-		ops, err := r.enrollOps(&e, standings, tokenRev, revs)
+		revs := revisions{}
+		known, err := r.hardware(ctx, id, revs)
 		if err != nil {
 			return err
 		}
-		err = r.kv.Commit(ctx, ops...)
-		if errors.Is(err, ErrConflict) {
-			if _, known := r.kv.Get(ctx, keyHashKey(e.Certificate.KeyHash)); known == nil {
-				return fmt.Errorf("key %q: %w", e.Certificate.KeyHash, posture.ErrKeyInUse)
-			}
-			err = r.sameTransaction(ctx, e.Transaction, err)
-		}
-		return err
+		e := posture.Enrolling{Known: []posture.KnownHardware{known}}
+		return r.enroll(ctx, &e, revs, decide, func(*posture.Token) ([]Op, error) { return []Op{claim(&c)}, nil })
 	})
+}
+
+// enroll commits what decide says, and what uses up the right to enrol.
+func (r *Records) enroll(ctx context.Context, e *posture.Enrolling, revs revisions, decide func(e *posture.Enrolling) error, use func(t *posture.Token) ([]Op, error)) error {
+	standings := map[string]posture.Standing{}
+	for i := range e.Known {
+		standings[e.Known[i].Device.ID] = e.Known[i].Device.Standing()
+	}
+	if err := decide(e); err != nil {
+		return err
+	}
+	used, err := use(&e.Token)
+	if err != nil {
+		return err
+	}
+	ops, err := r.enrollOps(e, standings, used, revs)
+	if err != nil {
+		return err
+	}
+	err = r.kv.Commit(ctx, ops...)
+	if errors.Is(err, ErrConflict) {
+		if _, known := r.kv.Get(ctx, keyHashKey(e.Certificate.KeyHash)); known == nil {
+			return fmt.Errorf("key %q: %w", e.Certificate.KeyHash, posture.ErrKeyInUse)
+		}
+		err = r.sameTransaction(ctx, e.Transaction, err)
+	}
+	return err
 }
 
 // UpdateHardware lets change change the device together with its certificates:
@@ -148,7 +182,7 @@ func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, seria
 }
 
 // enrollOps are the operations of the enrolment.
-func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.Standing, tokenRev uint64, revs revisions) ([]Op, error) {
+func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.Standing, used []Op, revs revisions) ([]Op, error) {
 	before := ""
 	for _, k := range e.Known {
 		if k.Device.ID == e.Device.ID {
@@ -165,13 +199,6 @@ func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.S
 	if ops, err = r.noteChanges(standings[e.Device.ID], &e.Device, ops); err != nil {
 		return nil, err
 	}
-	if e.Token.Hash != "" {
-		token, err := putRecord(tokenKey(e.Token.Hash), e.Token, tokenRev)
-		if err != nil {
-			return nil, err
-		}
-		ops = append(ops, token)
-	}
 	certificate, err := newCertificate(e.Certificate)
 	if err != nil {
 		return nil, err
@@ -180,7 +207,7 @@ func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.S
 	if err != nil {
 		return nil, err
 	}
-	return putCertificates(slices.Concat(ops, certificate, transaction), e.Revoked, revs)
+	return putCertificates(slices.Concat(ops, used, certificate, transaction), e.Revoked, revs)
 }
 
 // newCertificate are the operations that record an issued certificate, on

@@ -20,6 +20,7 @@ import (
 //	transaction/<ID>                        posture.Transaction
 //	serialof/<hash of folded serial>/<ID>   empty: a device with that serial number
 //	grant/<ID>                              bytes: posture.Grant.Value; IDs begin with its Until, so they sort by it
+//	acme/<hash of ID>                       posture.ACMERecord
 //	party/<name>                            RelyingParty
 //	partyof/<hash of entity ID>             text: <name> of the relying party
 //	clientof/<hash of client ID>            text: <name> of the relying party
@@ -42,6 +43,7 @@ const (
 	decisionPrefix = "decision/"
 	claimPrefix    = "claim/"
 	grantPrefix    = "grant/"
+	acmePrefix     = "acme/"
 	partyPrefix    = "party/"
 	tokenPrefix    = "token/"
 	apiTokenPrefix = "apitoken/"
@@ -75,6 +77,7 @@ func tokenKey(hash string) string           { return tokenPrefix + hash }
 func transactionKey(id string) string       { return exchangePrefix + id }
 func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }
 func grantKey(id string) string             { return grantPrefix + id }
+func acmeKey(id string) string              { return acmePrefix + hashed(id) }
 func partyKey(name string) string           { return partyPrefix + name }
 func partyOf(entityID string) string        { return "partyof/" + hashed(entityID) }
 func clientOf(clientID string) string       { return "clientof/" + hashed(clientID) }

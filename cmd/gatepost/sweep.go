@@ -50,7 +50,7 @@ func (s *server) judgeAll(ctx context.Context) error {
 var errSettled = errors.New("noted already")
 
 // sweep deletes, again and again, the claims that cannot be replayed any more,
-// and the grants and tokens that cannot be used any more.
+// and the grants, tokens and ACME records that cannot be used any more.
 func (s *server) sweep(ctx context.Context) {
 	s.resumeImports(ctx)
 	ticker := time.NewTicker(cmp.Or(s.sweepEvery, time.Minute))
@@ -62,9 +62,10 @@ func (s *server) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.resumeImports(ctx)
-			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()), s.records.SweepTokens(ctx, s.now()), s.records.SweepTransactions(ctx, s.now()), s.records.SweepAPITokens(ctx, s.now()))
+			err := errors.Join(s.records.SweepClaims(ctx, s.now()), s.records.SweepGrants(ctx, s.now()), s.records.SweepTokens(ctx, s.now()),
+				s.records.SweepTransactions(ctx, s.now()), s.records.SweepAPITokens(ctx, s.now()), s.records.SweepACMERecords(ctx, s.now()))
 			if err != nil && ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants, tokens or transactions not swept", slog.String("error", err.Error()))
+				s.log.LogAttrs(ctx, slog.LevelError, "claims, grants, tokens, transactions or ACME records not swept", slog.String("error", err.Error()))
 			}
 			s.prune(ctx)
 			s.warnOfExpiry(ctx)

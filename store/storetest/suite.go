@@ -73,6 +73,9 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"PruneLog", testPruneLog},
 		{"LogRace", testLogRace},
 		{"Webhooks", testWebhooks},
+		{"ACMERecords", testACMERecords},
+		{"SweepACMERecords", testSweepACMERecords},
+		{"EnrollDevice", testEnrollDevice},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
