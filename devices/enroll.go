@@ -193,9 +193,12 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		d.Contest, d.UpdatedAt = enrolled, now
 		d.Suspected = cmp.Or(d.Suspected, &posture.Suspicion{At: now, Why: "a second key enrolled as this device, by its word alone"})
 	} else {
-		d.Enrolled = enrolled
+		if a.Channel == posture.ByAgent || d.Enrolled == nil { // else its agent is still the one that enrolled
+			d.Enrolled = enrolled
+		}
 		enrol(&d, t, claimed, now)
 	}
+	n.Suspected = twins(n, &d, claimed, now)
 	if !a.Profile {
 		t.UsedAt, t.UsedBy = now, d.ID
 	}
@@ -206,7 +209,7 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 // state is what the agent is told.
 func (e *Enroller) state(d *posture.Device, held bool) agentapi.State {
 	switch {
-	case held:
+	case held, d.Suspected != nil:
 		return agentapi.Held
 	case e.Judge(d).Managed:
 		return agentapi.Managed
@@ -234,7 +237,7 @@ func whose(n *posture.Enrolling, claimed *agentapi.Device) (*posture.KnownHardwa
 		return nil, fmt.Errorf("%w: one with another serial number", ErrOtherDevice)
 	}
 	if t.DeviceID != "" {
-		if len(n.Known) == 0 {
+		if len(n.Known) == 0 || n.Known[0].Device.ID != t.DeviceID {
 			return nil, nil
 		}
 		d := &n.Known[0].Device

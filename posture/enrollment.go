@@ -46,11 +46,12 @@ type Hardware struct {
 // enrolment changes.
 type Enrolling struct {
 	Token Token           // as it is; zero: there is none
-	Known []KnownHardware // the devices that this may be
+	Known []KnownHardware // the devices that this may be: first the one that the token names, if it is there, then those with the serial number
 
 	Device      Device        // as it shall be: one of Known by its ID, or a new one
 	Certificate Certificate   // that is issued to it
 	Revoked     []Certificate // of Known, as they shall be
+	Suspected   []Device      // of Known, others than Device, as they shall be
 	Transaction *Transaction  // to be kept with it; nil: none
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Enroll uses the token whose secret has the hash. decide gets the token and the
-// devices that the hardware may be (the one that the token names, else those with
+// devices that the hardware may be (the one that the token names, and those with
 // the serial number), and says what becomes of them. All of it is one commit, so
 // of any number of uses of a token one succeeds. decide is called again when
 // another change came first; its error is returned as it is, and nothing changed
@@ -158,12 +158,13 @@ func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, seria
 	var ids []string
 	if e.Token.DeviceID != "" {
 		ids = []string{e.Token.DeviceID}
-	} else {
-		same, err := r.DevicesBySerial(ctx, serial)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range same {
+	}
+	same, err := r.DevicesBySerial(ctx, serial)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range same {
+		if d.ID != e.Token.DeviceID {
 			ids = append(ids, d.ID)
 		}
 	}
@@ -198,6 +199,17 @@ func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.S
 	}
 	if ops, err = r.noteChanges(standings[e.Device.ID], &e.Device, ops); err != nil {
 		return nil, err
+	}
+	for i := range e.Suspected {
+		d := &e.Suspected[i]
+		put, err := putDevice(d, revs[deviceKey(d.ID)], d.Serial)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, put...)
+		if ops, err = r.noteChanges(standings[d.ID], d, ops); err != nil {
+			return nil, err
+		}
 	}
 	certificate, err := newCertificate(e.Certificate)
 	if err != nil {

@@ -137,21 +137,40 @@ func testEnroll(t *testing.T, kv store.KV) {
 		t.Errorf("certificates after enrolling anew: %+v, %v", list, err)
 	}
 
-	// A token that names a device finds that one, and no other.
+	// A token that names a device finds that one first, and what has its serial
+	// number, which is changed with it.
 	bound := newToken(50)
 	bound.DeviceID = "z"
 	if err := r.AddToken(ctx, bound); err != nil {
 		t.Fatal(err)
 	}
 	err = r.Enroll(ctx, bound.Hash, "C02a", func(e *posture.Enrolling) error {
-		if len(e.Known) != 0 {
+		if len(e.Known) != 1 || e.Known[0].Device.ID != "a" || len(e.Known[0].Certificates) != 2 {
 			t.Errorf("known to a token for another device: %+v", e.Known)
+			return no
 		}
+		twin := e.Known[0].Device
+		twin.Suspected = &posture.Suspicion{At: day, Why: "two"}
+		e.Suspected = []posture.Device{twin}
 		return enrollAs("z", 5)(e)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d, err := r.Device(ctx, "a"); err != nil || d.Suspected == nil || d.Serial == "" {
+		t.Errorf("the other one: %+v, %v", d, err)
+	}
+	again := newToken(51)
+	again.DeviceID = "z"
+	if err := r.AddToken(ctx, again); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "refused", r.Enroll(ctx, again.Hash, "C02a", func(e *posture.Enrolling) error {
+		if len(e.Known) != 2 || e.Known[0].Device.ID != "z" || e.Known[1].Device.ID != "a" {
+			t.Errorf("known to a token for a device: %+v", e.Known)
+		}
+		return no
+	}), no)
 }
 
 // testEnrollOnce: of 100 uses of one token at once one succeeds, and of it alone
