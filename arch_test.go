@@ -134,8 +134,8 @@ var packages = map[string]rule{
 	},
 	"devices": {
 		why:     "imports, enrolment, reports and certificates of devices, over its own small interfaces",
-		imports: []string{"posture", "agentapi", "certs", "internal/web"},
-		tests:   []string{"store", "store/bolt"},
+		imports: []string{"posture", "agentapi", "certs", "internal/web", "devices/attestation", "devices/attestation/tpm"},
+		tests:   []string{"store", "store/bolt", "agent/tpmkey", "agent/tpmkey/swtpmtest"},
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",

@@ -30,8 +30,8 @@ type EnrollRecords interface {
 	// Token: posture.ErrNoToken.
 	Token(ctx context.Context, hash string) (posture.Token, error)
 	// Enroll does what decide makes of the token and of the devices that the
-	// hardware may be, all or nothing: posture.ErrNoToken, ErrKeyInUse.
-	Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error
+	// hardware may be, all or nothing: posture.ErrNoToken, ErrKeyInUse, ErrEKInUse.
+	Enroll(ctx context.Context, tokenHash string, clues posture.Clues, decide func(e *posture.Enrolling) error) error
 }
 
 // Enroller gives devices their first certificate, for a token.
@@ -55,6 +55,9 @@ type Applicant struct {
 	Channel posture.Channel
 	// Attested is the key as hardware vouched for it; nil: nothing did.
 	Attested *posture.AttestedKey
+	// Uncertified: nobody who is trusted certified the hardware of Attested, which
+	// then counts only if an administrator pinned it to the device.
+	Uncertified bool
 }
 
 // Enrolled is what came of an enrolment.
@@ -63,6 +66,8 @@ type Enrolled struct {
 	State       agentapi.State
 	Token       string // its ID
 	Certificate *x509.Certificate
+	Rank        posture.Rank         // of the certificate
+	NotAttested agentapi.NotAttested // why not, although Attested was set
 }
 
 // Enroll uses the token for the device that asks. Of its certificate request only
@@ -73,10 +78,12 @@ type Enrolled struct {
 // device's own word is not enough to take the place of a key that is at work:
 // then the certificate is held and the device is suspected to be two, and neither
 // key counts for anything until an administrator decides between them (gatepost
-// device release).
+// device release). A TPM's word is enough, if the inventory knows the TPM: then
+// the token's device must be that one, and without one the former key is replaced
+// at once.
 //
-// Errors: ErrToken, which does not tell why; ErrOtherDevice; ErrBadRequest;
-// posture.ErrRetired, ErrSuspected, ErrKeyInUse. None of them uses the token.
+// Errors: ErrToken, which does not tell why; ErrOtherDevice, ErrOtherTPM;
+// ErrBadRequest; posture.ErrRetired, ErrSuspected, ErrKeyInUse, ErrEKInUse. None of them uses the token.
 func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
 	hash := HashToken(a.Token)
 	// Before the request's signature is verified: most refusals cost no more.
@@ -92,9 +99,11 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 	if err != nil {
 		return nil, err
 	}
-	var out *Enrolled
-	err = e.Records.Enroll(ctx, hash, a.Claimed.Serial, func(n *posture.Enrolling) (err error) {
-		out, err = e.decide(n, a, key, now)
+	own, out := *a, (*Enrolled)(nil)
+	var why agentapi.NotAttested
+	own.Attested, why = only(a.Attested, key)
+	err = e.Records.Enroll(ctx, hash, posture.Clues{Serial: a.Claimed.Serial, EK: ekOf(own.Attested)}, func(n *posture.Enrolling) (err error) {
+		out, err = e.decide(n, &own, key, now)
 		return err
 	})
 	switch {
@@ -103,6 +112,7 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 	case err != nil:
 		return nil, err
 	}
+	out.NotAttested = cmp.Or(why, out.NotAttested)
 	return out, nil
 }
 
@@ -112,9 +122,15 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 	if !t.Usable(now) {
 		return nil, ErrToken // used by the one who came first
 	}
-	known, err := whose(n, claimed)
+	known, err := byTPM(n, a)
 	if err != nil {
 		return nil, err
+	}
+	sure := known != nil || t.Bound()
+	if known == nil {
+		if known, err = whose(n, claimed); err != nil {
+			return nil, err
+		}
 	}
 	d := posture.Device{ID: newDeviceID(t), CreatedAt: now}
 	var certificates []posture.Certificate
@@ -122,21 +138,23 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		d, certificates = known.Device, known.Certificates
 	}
 	held := false
-	if t.Bound() {
+	switch {
+	case sure:
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
 		d.Release(now)
-	} else {
-		held = anyLive(certificates, now)
+	case known != nil:
+		held = contested(known, a.Attested, now)
 	}
 	cert, record, err := e.Issuer.make(d.ID, key, 0)
 	if err != nil {
 		return nil, err
 	}
 	record.Agent, record.Held, record.Channel, record.Rank = true, held, a.Channel, posture.RankSoftware
-	if a.Attested != nil {
+	attested, why := believe(a.Attested, a.Uncertified, &d)
+	if attested != nil {
 		record.Rank = posture.RankAttested
-		d.NoteAttested(*a.Attested)
 	}
+	noteHardware(&d, a.Attested, attested, held)
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {
 		d.Contest, d.UpdatedAt = enrolled, now
@@ -147,7 +165,7 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 	}
 	t.UsedAt, t.UsedBy = now, d.ID
 	n.Device, n.Certificate = d, record
-	return &Enrolled{Device: d, State: e.state(&d, held), Token: t.ID(), Certificate: cert}, nil
+	return &Enrolled{Device: d, State: e.state(&d, held), Token: t.ID(), Certificate: cert, Rank: record.Rank, NotAttested: why}, nil
 }
 
 // state is what the agent is told.

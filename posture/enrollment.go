@@ -42,11 +42,18 @@ type Hardware struct {
 	Board  string `json:"board,omitempty"` // of the mainboard, such as its SMBIOS UUID
 }
 
+// Clues are what finds the record of hardware that asks to enrol.
+type Clues struct {
+	Serial string // its own word
+	EK     string // of its TPM, as in Device, which it proved to have; empty: none
+}
+
 // Enrolling is what is known when a device asks to enrol, and what its
 // enrolment changes.
 type Enrolling struct {
 	Token Token           // as it is
 	Known []KnownHardware // the devices that this may be
+	ByEK  *KnownHardware  // the device whose TPM it is; nil: none is known
 
 	Device      Device        // as it shall be: one of Known by its ID, or a new one
 	Certificate Certificate   // that is issued to it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatepost.dev/posture"
@@ -59,6 +60,13 @@ func (r *Records) eachCertificate(ctx context.Context, deviceID string, do func(
 // if the certificate that has it is expired or revoked; and so must authority
 // and serial be (posture.ErrExists).
 func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) error {
+	return r.AddCertificateNoting(ctx, c, nil)
+}
+
+// AddCertificateNoting is AddCertificate that changes the device in the same
+// commit: note, which may be nil, is called again for a newer one, and its error
+// is returned as it is. It leaves serial number, TPM and standing alone.
+func (r *Records) AddCertificateNoting(ctx context.Context, c posture.Certificate, note func(d *posture.Device) error) error {
 	certificate, err := newCertificate(c)
 	if err != nil {
 		return err
@@ -71,7 +79,16 @@ func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) err
 		if d.Retired() {
 			return fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
 		}
-		err = r.kv.Commit(ctx, append(certificate, Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev})...)
+		device := Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev}
+		if note != nil {
+			if err := note(&d); err != nil {
+				return err
+			}
+			if device, err = writeDevice(&d, rev); err != nil {
+				return err
+			}
+		}
+		err = r.kv.Commit(ctx, append(slices.Clip(certificate), device)...)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}

@@ -71,6 +71,7 @@ func toldKey(name string) string            { return "told/" + hashed(name) }
 func apiTokenKey(hash string) string        { return apiTokenPrefix + hash }
 func tokenKey(hash string) string           { return tokenPrefix + hash }
 func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }
+func ekOf(hash string) string               { return "ekof/" + hashed(hash) }
 func grantKey(id string) string             { return grantPrefix + id }
 func partyKey(name string) string           { return partyPrefix + name }
 func partyOf(entityID string) string        { return "partyof/" + hashed(entityID) }

@@ -118,6 +118,9 @@ func (c *Config) resolve(dir string) {
 			}
 		}
 	}
+	for i := range c.Devices.Attestation.TPMRoots {
+		abs(&c.Devices.Attestation.TPMRoots[i])
+	}
 	abs(&c.Tracing.HeadersFile)
 	for i := range c.RelyingParties {
 		abs(&c.RelyingParties[i].SAML.Metadata)
@@ -217,6 +220,7 @@ func (c *Config) validateDevices(f *findings) {
 	}
 	c.validateShared(f)
 	c.Devices.Reports.validate(f)
+	c.Devices.Attestation.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

@@ -14,6 +14,7 @@ import (
 	"gatepost.dev/admin"
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
+	"gatepost.dev/devices"
 	"gatepost.dev/events/trail"
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
@@ -33,6 +34,8 @@ type generation struct {
 	authority  *certs.Authority
 	tickets    *idp.Tickets
 	logKey     ed25519.PrivateKey // signs the log's bounds
+	tpmKey     []byte             // seals challenges to TPMs
+	tpmRoots   *x509.CertPool     // nil if none is configured
 	revocation *revocation.Verifier
 	proxy      *certs.Proxy // nil if none is configured
 	parties    *parties
@@ -69,6 +72,12 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.logKey, err = newLogKey(g.authority); err != nil {
+		return nil, err
+	}
+	if g.tpmKey, err = g.authority.DeriveKey(devices.ChallengePurpose, 32); err != nil {
+		return nil, err
+	}
+	if g.tpmRoots, err = readTPMRoots(c.Devices.Attestation.TPMRoots); err != nil {
 		return nil, err
 	}
 	verifier, err := newVerifier(c, g.authority)
