@@ -139,8 +139,8 @@ var packages = map[string]rule{
 	},
 	"devices": {
 		why:     "imports, enrolment, reports and certificates of devices, over its own small interfaces",
-		imports: []string{"posture", "agentapi", "certs", "internal/web"},
-		tests:   []string{"store", "store/bolt"},
+		imports: []string{"posture", "agentapi", "certs", "internal/web", "devices/attestation", "devices/attestation/tpm"},
+		tests:   []string{"store", "store/bolt", "agent/tpmkey", "agent/tpmkey/swtpmtest"},
 	},
 	"devices/attestation/apple": {
 		why:     "verifies evidence: bytes, a nonce, roots and a time in; whose device that is, the inventory says",

@@ -39,6 +39,8 @@ type EnrollRequest struct {
 	Token  string `json:"token"`  // one use, from `gatepost token create --kind enroll`
 	CSR    string `json:"csr"`    // PKCS #10 in PEM (RFC 2986); of it only the key is taken
 	Device Device `json:"device"` // finds the record of hardware that is known already
+
+	TPM *TPMEvidence `json:"tpm,omitempty"` // the key is in a TPM
 }
 
 // Enrollment is the answer to an EnrollRequest.
@@ -52,6 +54,8 @@ type Enrollment struct {
 	ReportEvery int       `json:"report_every"` // seconds between two reports
 	RenewAt     time.Time `json:"renew_at"`
 	Loopback    *Loopback `json:"loopback,omitempty"`
+
+	NotAttested NotAttested `json:"not_attested,omitempty"` // empty: it is, or there was no evidence
 }
 
 // Loopback is how an agent takes challenges; nil: it takes none.
@@ -73,6 +77,8 @@ const (
 // RenewRequest asks, over the current certificate, for the next one.
 type RenewRequest struct {
 	CSR string `json:"csr"` // with a new key
+
+	TPM *TPMEvidence `json:"tpm,omitempty"` // the key is in the TPM that the device enrolled with
 }
 
 // Renewal is the answer to a RenewRequest.
@@ -81,6 +87,8 @@ type Renewal struct {
 	Authority   string    `json:"authority"`   // PEM
 	RenewAt     time.Time `json:"renew_at"`
 	Loopback    *Loopback `json:"loopback,omitempty"`
+
+	NotAttested NotAttested `json:"not_attested,omitempty"` // as in Enrollment
 }
 
 // Report is what an agent observed.
@@ -154,12 +162,15 @@ const (
 	CodeSequence    Code = "sequence"            // 409: it did not grow
 	CodeInvalid     Code = "request_invalid"     // 422: Detail says what of it
 	CodeTooOften    Code = "too_often"           // 429, with Retry-After
+	CodeAttestation Code = "attestation_invalid" // 422: the TPM cannot be challenged; enrol without
+	CodeOtherTPM    Code = "tpm_other_device"    // 403: the TPM is known as another device's
 )
 
 // Known tells whether the code is one of agentapi's.
 func (c Code) Known() bool {
 	switch c {
-	case CodeJSON, CodeToken, CodeTokenDevice, CodeRetired, CodeKeyInUse, CodeBadKey, CodeCertificate, CodeSuspected, CodeSequence, CodeInvalid, CodeTooOften:
+	case CodeJSON, CodeToken, CodeTokenDevice, CodeRetired, CodeKeyInUse, CodeBadKey, CodeCertificate, CodeSuspected, CodeSequence, CodeInvalid, CodeTooOften,
+		CodeAttestation, CodeOtherTPM:
 		return true
 	}
 	return false

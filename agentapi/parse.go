@@ -97,6 +97,7 @@ func ParseEnrollRequest(body []byte) (*EnrollRequest, error) {
 		f.add("csr has %d bytes, not 1 to %d", len(r.CSR), maxCSR)
 	}
 	r.Device.check(&f)
+	r.TPM.check(&f)
 	return r, f.err()
 }
 
@@ -111,6 +112,7 @@ func ParseRenewRequest(body []byte) (*RenewRequest, error) {
 	if r.CSR == "" || len(r.CSR) > maxCSR {
 		f.add("csr has %d bytes, not 1 to %d", len(r.CSR), maxCSR)
 	}
+	r.TPM.check(&f)
 	return r, f.err()
 }
 

@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 
 	"gatepost.dev/agentapi"
 	"gatepost.dev/certs"
+	"gatepost.dev/devices/attestation"
 	"gatepost.dev/internal/web"
 	"gatepost.dev/posture"
 )
@@ -34,6 +36,7 @@ type Agents struct {
 	Enroller *Enroller
 	Renewer  *Renewer
 	Reporter *Reporter
+	Attester *Attester
 	Limiter  *web.Rates
 	Waits    *Waits
 
@@ -54,17 +57,23 @@ func (a *Agents) ServeEnroll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.Enroller.Enroll(r.Context(), &Applicant{
+	applicant := &Applicant{
 		Token: request.Token, Claimed: request.Device, Channel: posture.ByAgent,
 		Key: func() (crypto.PublicKey, error) { return KeyOfRequest([]byte(request.CSR)) },
-	})
+	}
+	var why agentapi.NotAttested
+	applicant.Attested, applicant.Uncertified, why = a.prove(r.Context(), request.TPM, forToken(request.Token))
+	e, err := a.Enroller.Enroll(r.Context(), applicant)
 	if err != nil {
 		return refusal(err)
 	}
+	why = cmp.Or(why, e.NotAttested)
+	annotateRank(r.Context(), e.Rank, why)
 	web.Annotate(r.Context(), slog.String("device", e.Device.ID), slog.String("token", e.Token), slog.String("state", string(e.State)))
 	answer := agentapi.Enrollment{
 		DeviceID: e.Device.ID, State: e.State, Certificate: string(certs.CertificatePEM(e.Certificate)), Authority: string(certs.CertificatePEM(a.Authority)),
 		DeviceURL: a.DeviceURL, ReportEvery: int(a.ReportEvery / time.Second), RenewAt: renewAt(e.Certificate), Loopback: a.Loopback,
+		NotAttested: why,
 	}
 	if e.Device.Agent != nil {
 		answer.Sequence = e.Device.Agent.Sequence
@@ -86,12 +95,20 @@ func (a *Agents) ServeRenew(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refusal(err)
 	}
-	cert, err := a.Renewer.Renew(r.Context(), id, key, posture.ByAgent)
+	renewing := &Renewing{Key: key, Channel: posture.ByAgent}
+	var why agentapi.NotAttested
+	renewing.Attested, renewing.Uncertified, why = a.prove(r.Context(), request.TPM, forDevice(id))
+	cert, notBelieved, err := a.Renewer.Renew(r.Context(), id, renewing)
 	if err != nil {
 		return refusal(err)
 	}
+	why = cmp.Or(why, notBelieved)
+	if request.TPM != nil {
+		annotateRank(r.Context(), posture.RankAttested, why)
+	}
 	return web.WriteJSON(w, http.StatusCreated, agentapi.Renewal{
 		Certificate: string(certs.CertificatePEM(cert)), Authority: string(certs.CertificatePEM(a.Authority)), RenewAt: renewAt(cert), Loopback: a.Loopback,
+		NotAttested: why,
 	})
 }
 
@@ -189,6 +206,9 @@ func refusal(err error) *web.Error {
 	}{
 		{agentapi.ErrJSON, http.StatusBadRequest, agentapi.CodeJSON, ""},
 		{ErrToken, http.StatusUnauthorized, agentapi.CodeToken, "The token is not valid: it is unknown, used, expired or revoked."},
+		{ErrOtherTPM, http.StatusForbidden, agentapi.CodeOtherTPM, "The TPM is known as another device's."},
+		{posture.ErrEKInUse, http.StatusForbidden, agentapi.CodeOtherTPM, "The TPM is known as another device's."},
+		{attestation.ErrEvidence, http.StatusUnprocessableEntity, agentapi.CodeAttestation, ""},
 		{ErrOtherDevice, http.StatusForbidden, agentapi.CodeTokenDevice, "The token is for another device."},
 		{ErrReport, http.StatusUnprocessableEntity, agentapi.CodeInvalid, ""},
 		{ErrBadRequest, http.StatusUnprocessableEntity, agentapi.CodeBadKey, ""},

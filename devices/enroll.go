@@ -31,8 +31,8 @@ type EnrollRecords interface {
 	Token(ctx context.Context, hash string) (posture.Token, error)
 	// Enroll does what decide makes of the token, if a hash says which, and of the
 	// devices that the hardware may be, all or nothing: posture.ErrNoToken,
-	// ErrKeyInUse, ErrExists.
-	Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error
+	// ErrKeyInUse, ErrEKInUse, ErrExists.
+	Enroll(ctx context.Context, tokenHash string, clues posture.Clues, decide func(e *posture.Enrolling) error) error
 	// EnrollDevice is the same for a device that needs no token, by a claim that
 	// can be made once: posture.ErrNoDevice, ErrReplayed, ErrKeyInUse.
 	EnrollDevice(ctx context.Context, id string, c posture.Claim, decide func(e *posture.Enrolling) error) error
@@ -68,6 +68,9 @@ type Applicant struct {
 	// what it may enrol with once. Nothing else of the applicant's word is taken.
 	Proven string
 	Claim  posture.Claim
+	// Uncertified: nobody who is trusted certified the hardware of Attested, which
+	// then counts only if an administrator pinned it to the device.
+	Uncertified bool
 }
 
 // Enrolled is what came of an enrolment.
@@ -76,6 +79,8 @@ type Enrolled struct {
 	State       agentapi.State
 	Token       string // its ID; empty: there was none
 	Certificate *x509.Certificate
+	Rank        posture.Rank         // of the certificate
+	NotAttested agentapi.NotAttested // why not, although Attested was set
 }
 
 // Enroll uses the token for the device that asks. Of its certificate request only
@@ -86,11 +91,14 @@ type Enrolled struct {
 // device's own word is not enough to take the place of a key that is at work:
 // then the certificate is held and the device is suspected to be two, and neither
 // key counts for anything until an administrator decides between them (gatepost
-// device release).
+// device release). A TPM's word is enough, if the inventory knows the TPM: then
+// the token's device must be that one, and without one the former key is replaced
+// at once.
 //
-// Errors: ErrToken, which does not tell why; ErrOtherDevice; ErrBadRequest;
-// posture.ErrRetired, ErrSuspected, ErrKeyInUse, ErrNoDevice for a profile, ErrExists
-// for the transaction. None of them uses the token.
+// Errors: ErrToken, which does not tell why; ErrOtherDevice, ErrOtherTPM;
+// ErrBadRequest; posture.ErrRetired, ErrSuspected, ErrKeyInUse, ErrEKInUse,
+// ErrNoDevice for a profile, ErrExists for the transaction. None of them uses the
+// token.
 func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) {
 	if a.Proven != "" {
 		return e.enrollProven(ctx, a)
@@ -111,11 +119,13 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 	if err != nil {
 		return nil, err
 	}
-	applicant := *a
-	applicant.Claimed = claimed
+	own := *a
+	own.Claimed = claimed
 	var out *Enrolled
-	err = e.Records.Enroll(ctx, hash, claimed.Serial, func(n *posture.Enrolling) (err error) {
-		out, err = e.decide(n, &applicant, key, now)
+	var why agentapi.NotAttested
+	own.Attested, why = only(a.Attested, key)
+	err = e.Records.Enroll(ctx, hash, posture.Clues{Serial: claimed.Serial, EK: ekOf(own.Attested)}, func(n *posture.Enrolling) (err error) {
+		out, err = e.decide(n, &own, key, now)
 		return err
 	})
 	switch {
@@ -124,6 +134,7 @@ func (e *Enroller) Enroll(ctx context.Context, a *Applicant) (*Enrolled, error) 
 	case err != nil:
 		return nil, err
 	}
+	out.NotAttested = cmp.Or(why, out.NotAttested)
 	return out, nil
 }
 
@@ -145,7 +156,7 @@ func (e *Enroller) token(ctx context.Context, hash string, a *Applicant, now tim
 // decide says what becomes of the token, the device and its certificates.
 func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicKey, now time.Time) (*Enrolled, error) {
 	t, claimed := &n.Token, &a.Claimed
-	known, err := whoAsks(n, a, now)
+	known, sure, err := whoAsks(n, a, now)
 	switch {
 	case err != nil:
 		return nil, err
@@ -162,32 +173,52 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 	case a.Proven != "":
 		// Suspicions are left to the administrator.
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
-	case t.Bound():
+	case sure:
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
 		d.Release(now)
-	default:
-		held = anyLive(certificates, now)
+	case known != nil:
+		held = contested(known, a.Attested, now)
 	}
-	cert, record, err := e.Issuer.make(d.ID, key, 0)
+	out, err := e.certify(n, a, &d, key, held)
 	if err != nil {
 		return nil, err
-	}
-	record.Agent, record.Held, record.Channel, record.Rank = true, held, a.Channel, posture.RankSoftware
-	if a.Attested != nil {
-		record.Rank = posture.RankAttested
-		d.NoteAttested(*a.Attested)
-	}
-	if a.Transaction != nil {
-		kept := *a.Transaction
-		kept.Certificate, n.Transaction = cert.Raw, &kept
 	}
 	if a.Proven != "" {
 		// No agent came to speak for the device, and nobody vouched for more than
 		// its key: what is known of it, managed or not, stays.
 		d.UpdatedAt = now
-		n.Device, n.Certificate = d, record
-		return &Enrolled{Device: d, State: e.state(&d, false), Certificate: cert}, nil
+	} else {
+		e.settle(n, a, &d, held, now)
+		out.Token = t.ID()
 	}
+	n.Device = d
+	out.Device, out.State = d, e.state(&d, held)
+	return out, nil
+}
+
+// certify makes the certificate, and notes at the device what hardware vouched for.
+func (e *Enroller) certify(n *posture.Enrolling, a *Applicant, d *posture.Device, key crypto.PublicKey, held bool) (*Enrolled, error) {
+	cert, record, err := e.Issuer.make(d.ID, key, 0)
+	if err != nil {
+		return nil, err
+	}
+	record.Agent, record.Held, record.Channel, record.Rank = true, held, a.Channel, posture.RankSoftware
+	attested, why := believe(a.Attested, a.Uncertified, d)
+	if attested != nil {
+		record.Rank = posture.RankAttested
+	}
+	if a.Transaction != nil {
+		kept := *a.Transaction
+		kept.Certificate, n.Transaction = cert.Raw, &kept
+	}
+	noteHardware(d, a.Attested, attested, held)
+	n.Certificate = record
+	return &Enrolled{Certificate: cert, Rank: record.Rank, NotAttested: why}, nil
+}
+
+// settle writes down how the device came to enrol, and uses the token.
+func (e *Enroller) settle(n *posture.Enrolling, a *Applicant, d *posture.Device, held bool, now time.Time) {
+	t, claimed := &n.Token, &a.Claimed
 	enrolled := &posture.Enrolled{At: now, Token: t.ID(), Hardware: posture.Hardware{Serial: claimed.Serial, Board: claimed.HardwareID}}
 	if held {
 		d.Contest, d.UpdatedAt = enrolled, now
@@ -196,14 +227,12 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		if a.Channel == posture.ByAgent || d.Enrolled == nil { // else its agent is still the one that enrolled
 			d.Enrolled = enrolled
 		}
-		enrol(&d, t, claimed, now)
+		enrol(d, t, claimed, now)
 	}
-	n.Suspected = twins(n, &d, claimed, now)
+	n.Suspected = twins(n, d, claimed, now)
 	if !a.Profile {
 		t.UsedAt, t.UsedBy = now, d.ID
 	}
-	n.Device, n.Certificate = d, record
-	return &Enrolled{Device: d, State: e.state(&d, held), Token: t.ID(), Certificate: cert}, nil
 }
 
 // state is what the agent is told.
@@ -228,49 +257,6 @@ func enrol(d *posture.Device, t *posture.Token, claimed *agentapi.Device, now ti
 	if t.Managed {
 		d.Approve(now)
 	}
-}
-
-// whose is the record of the hardware that asks; nil if it is new.
-func whose(n *posture.Enrolling, claimed *agentapi.Device) (*posture.KnownHardware, error) {
-	t := &n.Token
-	if t.Serial != "" && !sameSerial(t.Serial, claimed.Serial) {
-		return nil, fmt.Errorf("%w: one with another serial number", ErrOtherDevice)
-	}
-	if t.DeviceID != "" {
-		if len(n.Known) == 0 || n.Known[0].Device.ID != t.DeviceID {
-			return nil, nil
-		}
-		d := &n.Known[0].Device
-		_, known := posture.FoldSerial(d.Serial)
-		_, told := posture.FoldSerial(claimed.Serial)
-		switch {
-		case d.Retired():
-			return nil, fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
-		case known && told && !sameSerial(d.Serial, claimed.Serial):
-			return nil, fmt.Errorf("%w: the inventory has another serial number for %q", ErrOtherDevice, d.ID)
-		}
-		return &n.Known[0], nil
-	}
-	var found, retired *posture.KnownHardware
-	for i := range n.Known {
-		k := &n.Known[i]
-		switch {
-		case t.Serial == "" && !posture.SameVendor(k.Device.Vendor, claimed.Vendor):
-		case k.Device.Retired():
-			retired = k
-		case found != nil:
-			return nil, nil // one serial number for two devices names neither
-		default:
-			found = k
-		}
-	}
-	switch {
-	case found == nil && retired != nil:
-		return nil, fmt.Errorf("device %q: %w", retired.Device.ID, posture.ErrRetired)
-	case found != nil && found.Device.Suspected != nil && !t.Bound():
-		return nil, fmt.Errorf("device %q: %w", found.Device.ID, posture.ErrSuspected)
-	}
-	return found, nil
 }
 
 func sameSerial(a, b string) bool {

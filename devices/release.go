@@ -69,7 +69,11 @@ func (a *Decider) Release(ctx context.Context, id string, keep Keep) (posture.De
 			k.Device.Enrolled = k.Device.Contest
 		}
 		k.Device.Release(now)
-		return keepOne(k.Certificates, keep, now), nil
+		changed := keepOne(k.Certificates, keep, now)
+		if keep == KeepNew {
+			keepTPM(&k.Device, changed)
+		}
+		return changed, nil
 	})
 }
 
@@ -98,4 +102,14 @@ func keepOne(certificates []posture.Certificate, keep Keep, now time.Time) []pos
 		changed = append(changed, c)
 	}
 	return changed
+}
+
+// keepTPM makes the TPM of the key that was kept the device's, unless an
+// administrator pinned another.
+func keepTPM(d *posture.Device, changed []posture.Certificate) {
+	for i := range changed {
+		if ek := ekOf(d.AttestedKey(changed[i].KeyHash)); ek != "" && !changed[i].Revoked() && d.EKPinnedBy == "" {
+			d.EK, d.EKClaimed = ek, ""
+		}
+	}
 }

@@ -42,11 +42,18 @@ type Hardware struct {
 	Board  string `json:"board,omitempty"` // of the mainboard, such as its SMBIOS UUID
 }
 
+// Clues are what finds the record of hardware that asks to enrol.
+type Clues struct {
+	Serial string // its own word
+	EK     string // of its TPM, as in Device, which it proved to have; empty: none
+}
+
 // Enrolling is what is known when a device asks to enrol, and what its
 // enrolment changes.
 type Enrolling struct {
 	Token Token           // as it is; zero: there is none
 	Known []KnownHardware // the devices that this may be: first the one that the token names, if it is there, then those with the serial number
+	ByEK  *KnownHardware  // the device whose TPM it is; nil: none is known
 
 	Device      Device        // as it shall be: one of Known by its ID, or a new one
 	Certificate Certificate   // that is issued to it
@@ -68,6 +75,10 @@ type Transaction struct {
 type Renewal struct {
 	Transaction *Transaction // to be kept with it; nil: none
 	SameKey     bool         // its key may be that of another certificate of the same device
+	// Note changes the device in the same commit; nil: nothing does. It is called
+	// again for a newer one, and its error is returned as it is. It leaves serial
+	// number, TPM and standing alone.
+	Note func(d *Device) error
 }
 
 // KnownHardware is a device with its certificates.

@@ -23,6 +23,7 @@ var (
 	ErrRetired        = errors.New("device is retired")
 	ErrNoCertificate  = errors.New("no such certificate")
 	ErrKeyInUse       = errors.New("key is already in use by another certificate")
+	ErrEKInUse        = errors.New("TPM is already known as another device's")
 	ErrNoRelyingParty = errors.New("no such relying party")
 	ErrNoDecision     = errors.New("no such decision")
 	ErrExists         = errors.New("already exists")
@@ -89,6 +90,7 @@ type Device struct {
 	AttestedKeys []AttestedKey `json:"attested_keys,omitempty"` // the oldest first
 	EK           string        `json:"ek,omitempty"`            // of its TPM, as AttestedKey.HardwareID; known once it enrolled with it, or an administrator pinned it
 	EKPinnedBy   string        `json:"ek_pinned_by,omitempty"`  // that administrator; empty: an authority of TPMs certified it
+	EKClaimed    string        `json:"ek_claimed,omitempty"`    // of the TPM that its agent proved to have, which nobody vouches for; a candidate for pinning
 	CreatedAt    time.Time     `json:"created_at"`
 	UpdatedAt    time.Time     `json:"updated_at"`
 	RetiredAt    time.Time     `json:"retired_at,omitzero"`

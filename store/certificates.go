@@ -64,8 +64,9 @@ func (r *Records) AddCertificate(ctx context.Context, c posture.Certificate) err
 }
 
 // AddRenewal is AddCertificate for one that renews another: in the same commit it
-// keeps the transaction, if there is one (posture.ErrExists, if there was), and it
-// takes the key of another certificate of the same device, if that is wanted.
+// keeps the transaction, if there is one (posture.ErrExists, if there was), notes
+// at the device what is to be noted, and takes the key of another certificate of
+// the same device, if that is wanted.
 func (r *Records) AddRenewal(ctx context.Context, c posture.Certificate, n posture.Renewal) error {
 	certificate, err := newCertificate(c)
 	if err != nil {
@@ -83,7 +84,16 @@ func (r *Records) AddRenewal(ctx context.Context, c posture.Certificate, n postu
 		if d.Retired() {
 			return fmt.Errorf("device %q: %w", d.ID, posture.ErrRetired)
 		}
-		ops := slices.Concat(certificate, transaction, []Op{{Kind: Check, Key: deviceKey(d.ID), Rev: rev}})
+		device := Op{Kind: Check, Key: deviceKey(d.ID), Rev: rev}
+		if n.Note != nil {
+			if err := n.Note(&d); err != nil {
+				return err
+			}
+			if device, err = writeDevice(&d, rev); err != nil {
+				return err
+			}
+		}
+		ops := slices.Concat(certificate, transaction, []Op{device})
 		taken, err := r.keyOf(ctx, c.DeviceID, c.KeyHash)
 		switch {
 		case err != nil:

@@ -29,7 +29,8 @@ func (r *Records) Devices(ctx context.Context, after string, limit int) ([]postu
 // UpdateDevice lets change change the device, or make it: exists tells whether
 // it is there, else d is empty and change must set its ID. change may be called
 // again, with a fresh device, when another change came first; its error ends
-// the update and is returned as it is. The device is returned as it was written.
+// the update and is returned as it is. posture.ErrEKInUse: another device has the
+// TPM. The device is returned as it was written.
 func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *posture.Device, exists bool) error) (posture.Device, error) {
 	if err := checkName("device ID", id); err != nil {
 		return posture.Device{}, err
@@ -41,7 +42,7 @@ func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *po
 		if err != nil && !errors.Is(err, posture.ErrNoDevice) {
 			return err
 		}
-		serial, standing := d.Serial, d.Standing()
+		serial, ek, standing := d.Serial, d.EK, d.Standing()
 		if err := change(&d, err == nil); err != nil {
 			return err
 		}
@@ -50,6 +51,9 @@ func (r *Records) UpdateDevice(ctx context.Context, id string, change func(d *po
 		}
 		ops, err := putDevice(&d, rev, serial)
 		if err != nil {
+			return err
+		}
+		if ops, err = r.putEK(ctx, &d, ek, ops); err != nil {
 			return err
 		}
 		if ops, err = r.noteChanges(standing, &d, ops); err != nil {

@@ -11,14 +11,15 @@ import (
 
 // Enroll uses the token whose secret has the hash. decide gets the token and the
 // devices that the hardware may be (the one that the token names, and those with
-// the serial number), and says what becomes of them. All of it is one commit, so
+// the serial number; and the one with the endorsement key), and says what becomes
+// of them. All of it is one commit, so
 // of any number of uses of a token one succeeds. decide is called again when
 // another change came first; its error is returned as it is, and nothing changed
 // then, the token included. An empty hash is that of no token: then there is none.
 //
-// Errors: posture.ErrNoToken, ErrKeyInUse; ErrExists for a transaction that there
-// is.
-func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide func(e *posture.Enrolling) error) error {
+// Errors: posture.ErrNoToken, ErrKeyInUse, ErrEKInUse; ErrExists for a transaction
+// that there is.
+func (r *Records) Enroll(ctx context.Context, tokenHash string, clues posture.Clues, decide func(e *posture.Enrolling) error) error {
 	return retry(ctx, func() error {
 		var e posture.Enrolling
 		var tokenRev uint64
@@ -28,7 +29,7 @@ func (r *Records) Enroll(ctx context.Context, tokenHash, serial string, decide f
 				return err
 			}
 		}
-		revs, err := r.knownHardware(ctx, &e, serial)
+		revs, err := r.knownHardware(ctx, &e, clues)
 		if err != nil {
 			return err
 		}
@@ -63,9 +64,9 @@ func (r *Records) EnrollDevice(ctx context.Context, id string, c posture.Claim, 
 
 // enroll commits what decide says, and what uses up the right to enrol.
 func (r *Records) enroll(ctx context.Context, e *posture.Enrolling, revs revisions, decide func(e *posture.Enrolling) error, use func(t *posture.Token) ([]Op, error)) error {
-	standings := map[string]posture.Standing{}
-	for i := range e.Known {
-		standings[e.Known[i].Device.ID] = e.Known[i].Device.Standing()
+	before := map[string]former{}
+	for _, k := range known(e) {
+		before[k.Device.ID] = former{k.Device.Serial, k.Device.EK, k.Device.Standing()}
 	}
 	if err := decide(e); err != nil {
 		return err
@@ -74,7 +75,7 @@ func (r *Records) enroll(ctx context.Context, e *posture.Enrolling, revs revisio
 	if err != nil {
 		return err
 	}
-	ops, err := r.enrollOps(e, standings, used, revs)
+	ops, err := r.enrollOps(ctx, e, before, used, revs)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (r *Records) UpdateHardware(ctx context.Context, id string, change func(k *
 		if err != nil {
 			return err
 		}
-		serial, standing := k.Device.Serial, k.Device.Standing()
+		serial, ek, standing := k.Device.Serial, k.Device.EK, k.Device.Standing()
 		changed, err := change(&k)
 		if err != nil {
 			return err
@@ -108,6 +109,9 @@ func (r *Records) UpdateHardware(ctx context.Context, id string, change func(k *
 		d = k.Device
 		ops, err := putDevice(&d, revs[deviceKey(id)], serial)
 		if err != nil {
+			return err
+		}
+		if ops, err = r.putEK(ctx, &d, ek, ops); err != nil {
 			return err
 		}
 		if ops, err = r.noteChanges(standing, &d, ops); err != nil {
@@ -154,12 +158,12 @@ func (r *Records) hardware(ctx context.Context, id string, revs revisions) (k po
 type revisions map[string]uint64
 
 // knownHardware fills in who it may be that asks.
-func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, serial string) (revisions, error) {
+func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, clues posture.Clues) (revisions, error) {
 	var ids []string
 	if e.Token.DeviceID != "" {
 		ids = []string{e.Token.DeviceID}
 	}
-	same, err := r.DevicesBySerial(ctx, serial)
+	same, err := r.DevicesBySerial(ctx, clues.Serial)
 	if err != nil {
 		return nil, err
 	}
@@ -179,25 +183,46 @@ func (r *Records) knownHardware(ctx context.Context, e *posture.Enrolling, seria
 		}
 		e.Known = append(e.Known, known)
 	}
+	switch d, err := r.DeviceByEK(ctx, clues.EK); {
+	case err == nil:
+		same, err := r.hardware(ctx, d.ID, revs)
+		if err != nil {
+			return nil, err
+		}
+		e.ByEK = &same
+	case !errors.Is(err, posture.ErrNoDevice):
+		return nil, err
+	}
 	return revs, nil
 }
 
-// enrollOps are the operations of the enrolment.
-func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.Standing, used []Op, revs revisions) ([]Op, error) {
-	before := ""
-	for _, k := range e.Known {
-		if k.Device.ID == e.Device.ID {
-			before = k.Device.Serial
-		}
+// known are the devices that the enrolment may be of.
+func known(e *posture.Enrolling) []posture.KnownHardware {
+	if e.ByEK == nil {
+		return e.Known
 	}
+	return append(slices.Clip(e.Known), *e.ByEK)
+}
+
+// former is what the device was whose record an enrolment changes.
+type former struct {
+	serial, ek string
+	standing   posture.Standing
+}
+
+// enrollOps are the operations of the enrolment.
+func (r *Records) enrollOps(ctx context.Context, e *posture.Enrolling, before map[string]former, used []Op, revs revisions) ([]Op, error) {
 	if err := checkName("device ID", e.Device.ID); err != nil {
 		return nil, err
 	}
-	ops, err := putDevice(&e.Device, revs[deviceKey(e.Device.ID)], before) // Absent for a new one
+	ops, err := putDevice(&e.Device, revs[deviceKey(e.Device.ID)], before[e.Device.ID].serial) // Absent for a new one
 	if err != nil {
 		return nil, err
 	}
-	if ops, err = r.noteChanges(standings[e.Device.ID], &e.Device, ops); err != nil {
+	if ops, err = r.putEK(ctx, &e.Device, before[e.Device.ID].ek, ops); err != nil {
+		return nil, err
+	}
+	if ops, err = r.noteChanges(before[e.Device.ID].standing, &e.Device, ops); err != nil {
 		return nil, err
 	}
 	for i := range e.Suspected {
@@ -207,7 +232,7 @@ func (r *Records) enrollOps(e *posture.Enrolling, standings map[string]posture.S
 			return nil, err
 		}
 		ops = append(ops, put...)
-		if ops, err = r.noteChanges(standings[d.ID], d, ops); err != nil {
+		if ops, err = r.noteChanges(before[d.ID].standing, d, ops); err != nil {
 			return nil, err
 		}
 	}

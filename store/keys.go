@@ -76,6 +76,7 @@ func apiTokenKey(hash string) string        { return apiTokenPrefix + hash }
 func tokenKey(hash string) string           { return tokenPrefix + hash }
 func transactionKey(id string) string       { return exchangePrefix + id }
 func serialsOf(folded string) string        { return "serialof/" + hashed(folded) + "/" }
+func ekOf(hash string) string               { return "ekof/" + hashed(hash) }
 func grantKey(id string) string             { return grantPrefix + id }
 func acmeKey(id string) string              { return acmePrefix + hashed(id) }
 func partyKey(name string) string           { return partyPrefix + name }

@@ -34,6 +34,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 		},
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
 		Reporter:    &devices.Reporter{Records: records, Note: func(d *posture.Device, at time.Time) { g.note(d, at) }, Now: now},
+		Attester:    &devices.Attester{Key: g.tpmKey, Roots: g.tpmRoots, Now: now},
 		Limiter:     g.limiter,
 		Waits:       &devices.Waits{Notifier: p.notifier, Device: records.Device, Stopping: p.stopping},
 		Verifier:    verifier,
@@ -52,10 +53,13 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 	routine.Routine = true
 	return []endpoint{
 			{"POST " + agentapi.RenewPath, agents.ServeRenew, &problems},
+			{"POST " + agentapi.RenewAttestPath, agents.ServeRenewAttest, &problems},
 			{"POST " + agentapi.ReportPath, agents.ServeReport, &routine},
 		}, []endpoint{
 			{"GET " + agentapi.WaitPath, agents.ServeWait, &routine},
-		}, append(scep, endpoint{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems})
+		}, append(scep,
+			endpoint{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
+			endpoint{"POST " + agentapi.AttestPath, agents.ServeAttest, &problems})
 }
 
 // presented gives the certificates that the client presented, to us or to the

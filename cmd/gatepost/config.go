@@ -116,6 +116,9 @@ type Devices struct {
 	// is valid: from 1h to 9552h (398 days). Defaults to 2160h (90 days).
 	CertificateLifetime time.Duration `yaml:"certificate_lifetime"`
 
+	// Attestation is whose word on the keys of devices counts.
+	Attestation Attestation `yaml:"attestation"`
+
 	// Shared are the IDs of the devices that nobody owns alone, such as one at a
 	// reception: no relying party's bind_owner applies to them.
 	Shared []string `yaml:"shared"`

@@ -67,6 +67,7 @@ func (c *Config) check(ctx context.Context, f *findings, p Parsers, now time.Tim
 	k.checkKeyring("signing.keys", c.Signing.Keys, certs.RS256, "gatepost init")
 	k.checkKeyring("signing.es256_keys", c.Signing.ES256Keys, certs.ES256, "gatepost key create --alg ES256")
 	k.checkAuthorities(c)
+	k.checkAttestation(c)
 	k.checkMetadata(c)
 	k.checkClients(c)
 	k.checkTracing(c)

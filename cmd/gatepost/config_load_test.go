@@ -130,6 +130,9 @@ func TestLoadConfigFull(t *testing.T) {
 	if c.RelyingParties[2].BindOwner != posture.BindOff || c.RelyingParties[3].BindOwner != posture.BindOff {
 		t.Errorf("relying parties are %+v", c.RelyingParties[2:])
 	}
+	if want := []string{filepath.Join(dir, "tpm-roots.pem"), "/run/secrets/more-tpms.pem"}; !slices.Equal(c.Devices.Attestation.TPMRoots, want) {
+		t.Errorf("roots of TPMs are %q, want %q", c.Devices.Attestation.TPMRoots, want)
+	}
 	if c.Devices.Reports != (Reports{Every: 15 * time.Minute, PerMinute: 120}) {
 		t.Errorf("reports are %+v", c.Devices.Reports)
 	}

@@ -121,6 +121,9 @@ func (c *Config) resolve(dir string) {
 			}
 		}
 	}
+	for i := range c.Devices.Attestation.TPMRoots {
+		abs(&c.Devices.Attestation.TPMRoots[i])
+	}
 	abs(&c.Tracing.HeadersFile)
 	abs(&c.Devices.SCEP.StaticChallengeFile)
 	for i := range c.RelyingParties {
@@ -225,6 +228,7 @@ func (c *Config) validateDevices(f *findings) {
 		f.add("devices.agent_port", fmt.Sprintf("%d is out of range", port), "write 1024 to 65535, such as 21717")
 	}
 	c.Devices.SCEP.validate(f)
+	c.Devices.Attestation.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

@@ -16,6 +16,7 @@ import (
 	"gatepost.dev/agentapi"
 	"gatepost.dev/certs"
 	"gatepost.dev/certs/revocation"
+	"gatepost.dev/devices"
 	"gatepost.dev/events/trail"
 	"gatepost.dev/idp"
 	"gatepost.dev/idp/saml"
@@ -37,6 +38,8 @@ type generation struct {
 	logKey       ed25519.PrivateKey // signs the log's bounds
 	challengeKey *ecdsa.PrivateKey  // of challenges to agents
 	loopback     *agentapi.Loopback // what agents are told of them
+	tpmKey       []byte             // seals challenges to TPMs
+	tpmRoots     *x509.CertPool     // nil if none is configured
 	revocation   *revocation.Verifier
 	proxy        *certs.Proxy // nil if none is configured
 	ra           *certs.RA    // nil: there is no SCEP
@@ -78,6 +81,12 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 		return nil, err
 	}
 	if g.logKey, err = newLogKey(g.authority); err != nil {
+		return nil, err
+	}
+	if g.tpmKey, err = g.authority.DeriveKey(devices.ChallengePurpose, 32); err != nil {
+		return nil, err
+	}
+	if g.tpmRoots, err = readTPMRoots(c.Devices.Attestation.TPMRoots); err != nil {
 		return nil, err
 	}
 	verifier, err := newVerifier(c, g.authority)

@@ -113,7 +113,8 @@ func (s *Server) issue(ctx context.Context, m *message, asked *request, t *postu
 		web.Annotate(ctx, slog.String("device", id))
 		// Both clients that this was tried with renew their key, and scepclient can do
 		// no other.
-		return s.Renewer.RenewWith(ctx, id, asked.key, posture.BySCEP, posture.Renewal{Transaction: t, SameKey: sameKey(m.signer, asked.key)})
+		cert, _, err := s.Renewer.Renew(ctx, id, &devices.Renewing{Key: asked.key, Channel: posture.BySCEP, Transaction: t, SameKey: sameKey(m.signer, asked.key)})
+		return cert, err
 	case m.kind == wire.RenewalReq:
 		return nil, why
 	case !sameKey(m.signer, asked.key): // RFC 8894 section 2.3: self-signed then

@@ -90,11 +90,11 @@ func testEnroll(t *testing.T, kv store.KV) {
 			t.Fatal(err)
 		}
 	}
-	wantErr(t, "enrol without a token", r.Enroll(ctx, newToken(99).Hash, "", enrollAs("a", 1)), posture.ErrNoToken)
+	wantErr(t, "enrol without a token", r.Enroll(ctx, newToken(99).Hash, posture.Clues{}, enrollAs("a", 1)), posture.ErrNoToken)
 
 	// Refused: nothing of it stays.
 	no := errors.New("no")
-	err := r.Enroll(ctx, newToken(1).Hash, "", func(e *posture.Enrolling) error { _ = enrollAs("a", 1)(e); return no })
+	err := r.Enroll(ctx, newToken(1).Hash, posture.Clues{}, func(e *posture.Enrolling) error { _ = enrollAs("a", 1)(e); return no })
 	wantErr(t, "refused enrolment", err, no)
 	if token, err := r.Token(ctx, newToken(1).Hash); err != nil || token != newToken(1) {
 		t.Errorf("token after a refusal: %+v, %v", token, err)
@@ -103,7 +103,7 @@ func testEnroll(t *testing.T, kv store.KV) {
 	wantErr(t, "device after a refusal", err, posture.ErrNoDevice)
 
 	// Taken: token, device, certificate.
-	if err := r.Enroll(ctx, newToken(1).Hash, "", enrollAs("a", 1)); err != nil {
+	if err := r.Enroll(ctx, newToken(1).Hash, posture.Clues{}, enrollAs("a", 1)); err != nil {
 		t.Fatal(err)
 	}
 	if token, err := r.Token(ctx, newToken(1).Hash); err != nil || token.UsedBy != "a" {
@@ -112,15 +112,15 @@ func testEnroll(t *testing.T, kv store.KV) {
 	if list, err := r.Certificates(ctx, "a"); err != nil || len(list) != 1 || list[0] != newCertificate("a", 1) {
 		t.Errorf("certificates: %+v, %v", list, err)
 	}
-	wantErr(t, "token twice", r.Enroll(ctx, newToken(1).Hash, "", enrollAs("b", 2)), posture.ErrNoToken)
-	wantErr(t, "key in use", r.Enroll(ctx, newToken(2).Hash, "", enrollAs("b", 1)), posture.ErrKeyInUse)
+	wantErr(t, "token twice", r.Enroll(ctx, newToken(1).Hash, posture.Clues{}, enrollAs("b", 2)), posture.ErrNoToken)
+	wantErr(t, "key in use", r.Enroll(ctx, newToken(2).Hash, posture.Clues{}, enrollAs("b", 1)), posture.ErrKeyInUse)
 	if token, err := r.Token(ctx, newToken(2).Hash); err != nil || !token.UsedAt.IsZero() {
 		t.Errorf("token with a key that is in use: %+v, %v", token, err)
 	}
 
 	// By its serial number the device is found, with its certificates, and these
 	// change with it.
-	err = r.Enroll(ctx, newToken(2).Hash, " c02A ", func(e *posture.Enrolling) error {
+	err = r.Enroll(ctx, newToken(2).Hash, posture.Clues{Serial: " c02A "}, func(e *posture.Enrolling) error {
 		if len(e.Known) != 1 || e.Known[0].Device.ID != "a" || len(e.Known[0].Certificates) != 1 {
 			t.Errorf("known by its serial number: %+v", e.Known)
 			return no
@@ -144,7 +144,7 @@ func testEnroll(t *testing.T, kv store.KV) {
 	if err := r.AddToken(ctx, bound); err != nil {
 		t.Fatal(err)
 	}
-	err = r.Enroll(ctx, bound.Hash, "C02a", func(e *posture.Enrolling) error {
+	err = r.Enroll(ctx, bound.Hash, posture.Clues{Serial: "C02a"}, func(e *posture.Enrolling) error {
 		if len(e.Known) != 1 || e.Known[0].Device.ID != "a" || len(e.Known[0].Certificates) != 2 {
 			t.Errorf("known to a token for another device: %+v", e.Known)
 			return no
@@ -165,7 +165,7 @@ func testEnroll(t *testing.T, kv store.KV) {
 	if err := r.AddToken(ctx, again); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, "refused", r.Enroll(ctx, again.Hash, "C02a", func(e *posture.Enrolling) error {
+	wantErr(t, "refused", r.Enroll(ctx, again.Hash, posture.Clues{Serial: "C02a"}, func(e *posture.Enrolling) error {
 		if len(e.Known) != 2 || e.Known[0].Device.ID != "z" || e.Known[1].Device.ID != "a" {
 			t.Errorf("known to a token for a device: %+v", e.Known)
 		}
@@ -182,7 +182,7 @@ func testEnrollOnce(t *testing.T, kv store.KV) {
 	}
 	var won atomic.Int32
 	race(100, func(i int) {
-		switch err := r.Enroll(ctx, newToken(1).Hash, "", enrollAs(fmt.Sprintf("d%d", i), i)); {
+		switch err := r.Enroll(ctx, newToken(1).Hash, posture.Clues{}, enrollAs(fmt.Sprintf("d%d", i), i)); {
 		case err == nil:
 			won.Add(1)
 		case !errors.Is(err, posture.ErrNoToken):
