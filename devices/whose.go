@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gatepost.dev/agentapi"
 	"gatepost.dev/posture"
 )
 
