@@ -126,6 +126,11 @@ var packages = map[string]rule{
 		imports: []string{"idp/saml", "idp/oidc", "idp/eat", "agentapi", "posture", "contract", "certs", "templates", "internal/web"},
 		tests:   []string{"conform", "store", "store/bolt"},
 	},
+	"devices/scep": {
+		why:     "one protocol of enrolment: messages in and out; who gets a certificate is decided in devices",
+		imports: []string{"agentapi", "certs", "devices", "internal/web", "posture"},
+		tests:   []string{"store", "store/bolt"},
+	},
 	"devices/attestation": {
 		why:     "what the formats of attestation share, so that each is a package of its own",
 		imports: []string{"posture"},
