@@ -16,8 +16,8 @@ import (
 
 // agentEndpoints are what agents ask for: those on the device host, where they
 // prove their device, with that where they wait apart, and enrolment on the
-// issuer's.
-func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) (device, waiting, issuer []endpoint) {
+// issuer's, where others enrol by ACME.
+func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifier, former *generation, p process, options *web.Options) (device, waiting, issuer, acme []endpoint) {
 	g.limiter = former.limiter // as full as it is
 	if perMinute := g.config.Devices.Reports.PerMinute; former.config == nil || former.config.Devices.Reports.PerMinute != perMinute {
 		g.limiter = web.NewRates(perMinute)
@@ -25,13 +25,14 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 	now := options.Now
 	policy := g.parties.policies[defaultPolicy]
 	issue := &devices.Issuer{Authority: g.authority, Records: records, Lifetime: g.config.Devices.CertificateLifetime, Now: now}
-	agents := &devices.Agents{
-		Enroller: &devices.Enroller{
-			Issuer: issue, Records: records,
-			Judge: func(d *posture.Device) posture.Verdict {
-				return posture.Judge(&posture.Input{Device: d, Now: now()}, policy)
-			},
+	enroller := &devices.Enroller{
+		Issuer: issue, Records: records,
+		Judge: func(d *posture.Device) posture.Verdict {
+			return posture.Judge(&posture.Input{Device: d, Now: now()}, policy)
 		},
+	}
+	agents := &devices.Agents{
+		Enroller:    enroller,
 		Renewer:     &devices.Renewer{Issuer: issue, Records: records},
 		Reporter:    &devices.Reporter{Records: records, Note: func(d *posture.Device, at time.Time) { g.note(d, at) }, Now: now},
 		Attester:    &devices.Attester{Key: g.tpmKey, Roots: g.tpmRoots, Now: now},
@@ -59,7 +60,7 @@ func (g *generation) agentEndpoints(records *store.Records, verifier idp.Verifie
 			{"GET " + agentapi.WaitPath, agents.ServeWait, &routine},
 		}, append(scep,
 			endpoint{"POST " + agentapi.EnrollPath, agents.ServeEnroll, &problems},
-			endpoint{"POST " + agentapi.AttestPath, agents.ServeAttest, &problems})
+			endpoint{"POST " + agentapi.AttestPath, agents.ServeAttest, &problems}), g.acmeEndpoints(records, enroller, former, options)
 }
 
 // presented gives the certificates that the client presented, to us or to the

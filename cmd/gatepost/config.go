@@ -134,6 +134,9 @@ type Devices struct {
 	// SCEP is how management systems enrol devices by that protocol.
 	SCEP SCEP `yaml:"scep"`
 
+	// ACME is the ACME server, for devices whose hardware vouches for their keys.
+	ACME ACME `yaml:"acme"`
+
 	// Proxy is for servers behind a proxy that ends TLS: how it forwards the
 	// client's certificate. Without it clients connect to gatepost itself, and a
 	// request with any header that forwards a certificate is refused.

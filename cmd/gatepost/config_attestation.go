@@ -15,19 +15,29 @@ type Attestation struct {
 	// into the same files. Without any, a TPM counts only if an administrator
 	// pinned its endorsement key.
 	TPMRoots []string `yaml:"tpm_roots"`
+
+	// AppleRoots are files with certificates in PEM at which the chains of Apple
+	// devices end, for tests. Defaults to Apple's own, which need not be written.
+	AppleRoots []string `yaml:"apple_roots"`
 }
 
-const tpmRootsPath = "devices.attestation.tpm_roots"
+const attestationPath = "devices.attestation"
+
+// rootFiles are the files of each key.
+func (a *Attestation) rootFiles() map[string][]string {
+	return map[string][]string{attestationPath + ".tpm_roots": a.TPMRoots, attestationPath + ".apple_roots": a.AppleRoots}
+}
 
 // validate finds the faults of the values.
 func (a *Attestation) validate(f *findings) {
-	if len(a.TPMRoots) == 0 && f.written(tpmRootsPath) && !f.faulty(tpmRootsPath) {
-		f.add(tpmRootsPath, "holds no file", "write the paths of the vendors' certificates, or delete the key")
-	}
-	for i, name := range a.TPMRoots {
-		path := fmt.Sprintf("%s[%d]", tpmRootsPath, i)
-		if first := slices.Index(a.TPMRoots, name); name != "" && first < i {
-			f.add(path, fmt.Sprintf("is the same file as %s[%d]", tpmRootsPath, first), "delete one")
+	for key, files := range a.rootFiles() {
+		if len(files) == 0 && f.written(key) && !f.faulty(key) {
+			f.add(key, "holds no file", "write the paths of the vendors' certificates, or delete the key")
+		}
+		for i, name := range files {
+			if first := slices.Index(files, name); name != "" && first < i {
+				f.add(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("is the same file as %s[%d]", key, first), "delete one")
+			}
 		}
 	}
 }
@@ -35,25 +45,29 @@ func (a *Attestation) validate(f *findings) {
 // checkAttestation reads the vendors' certificates. An expired one is only worth
 // a warning: those of the others go on.
 func (k *checker) checkAttestation(c *Config) {
-	for i, name := range c.Devices.Attestation.TPMRoots {
-		path := fmt.Sprintf("%s[%d]", tpmRootsPath, i)
-		roots, ok := k.certificates(path, name)
-		if !ok {
-			continue
-		}
-		for _, root := range roots {
-			if !root.IsCA {
-				k.add(path, quote(name)+" holds the certificate of "+quote(root.Subject.String())+", which is no authority", "write the path of the vendor's authorities")
-				break
-			}
-			k.checkDates(path, name, root, k.warn)
+	for key, files := range c.Devices.Attestation.rootFiles() {
+		for i, name := range files {
+			k.checkRoots(fmt.Sprintf("%s[%d]", key, i), name)
 		}
 	}
 }
 
-// readTPMRoots makes a pool of the vendors' certificates; nil: none is
-// configured.
-func readTPMRoots(files []string) (*x509.CertPool, error) {
+func (k *checker) checkRoots(path, name string) {
+	roots, ok := k.certificates(path, name)
+	if !ok {
+		return
+	}
+	for _, root := range roots {
+		if !root.IsCA {
+			k.add(path, quote(name)+" holds the certificate of "+quote(root.Subject.String())+", which is no authority", "write the path of the vendor's authorities")
+			return
+		}
+		k.checkDates(path, name, root, k.warn)
+	}
+}
+
+// readRoots makes a pool of the certificates in the files; nil: there is no file.
+func readRoots(files []string) (*x509.CertPool, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}

@@ -57,6 +57,7 @@ func (c *Config) setDefaults() {
 		c.Devices.AgentPort = agentPortDefault
 	}
 	c.Devices.Reports.setDefaults(c.written)
+	c.Devices.ACME.setDefaults(c.written)
 	c.Tracing.setDefaults(c.written)
 	for i := range c.RelyingParties {
 		rp := &c.RelyingParties[i]
@@ -123,6 +124,9 @@ func (c *Config) resolve(dir string) {
 	}
 	for i := range c.Devices.Attestation.TPMRoots {
 		abs(&c.Devices.Attestation.TPMRoots[i])
+	}
+	for i := range c.Devices.Attestation.AppleRoots {
+		abs(&c.Devices.Attestation.AppleRoots[i])
 	}
 	abs(&c.Tracing.HeadersFile)
 	abs(&c.Devices.SCEP.StaticChallengeFile)
@@ -229,6 +233,7 @@ func (c *Config) validateDevices(f *findings) {
 	}
 	c.Devices.SCEP.validate(f)
 	c.Devices.Attestation.validate(f)
+	c.Devices.ACME.validate(f)
 	first := map[string]string{}
 	for i, a := range c.Devices.Authorities {
 		path := fmt.Sprintf("devices.authorities[%d]", i)

@@ -30,8 +30,8 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 	pages := *options
 	pages.WriteError = writeErrorPage
 	pages.MaxBody = idp.MaxRequestBody
-	agents, waits, enroll := g.agentEndpoints(records, verifier, former, p, options)
-	each(p.gate.Patient, agents, enroll) // but not those that wait, which would hold its turns
+	agents, waits, enroll, acme := g.agentEndpoints(records, verifier, former, p, options)
+	each(p.gate.Patient, agents, enroll, acme) // but not those that wait, which would hold its turns
 	explainer := &idp.Explainer{
 		Tickets: g.tickets, Inventory: records,
 		Rechecker: &devices.Rechecker{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: pages.Now}},
@@ -53,7 +53,7 @@ func (g *generation) mount(records *store.Records, verifier idp.Verifier, former
 	}
 	waiting = append(waiting, challengeEndpoints(challenger, &pages)...)
 	device := slices.Concat(signIns, waiting, agents, waits)
-	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll)
+	issuer := slices.Concat(g.metadataEndpoints(&pages), token, enroll, acme)
 	if g.config.IssuerHost() == g.config.DeviceHost() {
 		// One host does both, as for trials.
 		device = append(device, issuer...)

@@ -46,6 +46,8 @@ type generation struct {
 	challenges   []string     // of SCEP, that many devices share
 	parties      *parties
 	limiter      *web.Rates // of what agents ask
+	acme         *acmeParts // nil: it is off
+	acmeLimiter  *web.Rates
 	sites        []certs.Site
 	issuer       *http.ServeMux                        // serves the issuer's host
 	device       *http.ServeMux                        // serves the device host
@@ -86,7 +88,10 @@ func newGeneration(ctx context.Context, c *Config, records *store.Records, forme
 	if g.tpmKey, err = g.authority.DeriveKey(devices.ChallengePurpose, 32); err != nil {
 		return nil, err
 	}
-	if g.tpmRoots, err = readTPMRoots(c.Devices.Attestation.TPMRoots); err != nil {
+	if g.tpmRoots, err = readRoots(c.Devices.Attestation.TPMRoots); err != nil {
+		return nil, err
+	}
+	if g.acme, err = newACME(c, g.authority, g.tpmRoots, options.Now()); err != nil {
 		return nil, err
 	}
 	verifier, err := newVerifier(c, g.authority)
