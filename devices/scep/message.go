@@ -138,8 +138,13 @@ func (m *message) open(ra *certs.RA, legacy bool) (r *request, err error) {
 		if err != nil {
 			return err
 		}
-		r, err = parseRequest(der)
-		return err
+		if r, err = parseRequest(der); err != nil {
+			return err
+		}
+		if a := r.csr.SignatureAlgorithm; !legacy && (a == x509.SHA1WithRSA || a == x509.ECDSAWithSHA1) {
+			return fmt.Errorf("a request that is signed by %v", a)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the envelope: %w", err)
