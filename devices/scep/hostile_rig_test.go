@@ -237,7 +237,7 @@ type letter struct {
 }
 
 func (s *site) newLetter(key int, challenge string) *letter {
-	k := rsaKey(s.t, key)
+	k := sharedKeys()[key]
 	return &letter{
 		kind: wire.PKCSReq, transaction: wire.TransactionID("transaction-1"), nonce: []byte("0123456789abcdef"), digest: pkcs7.OIDDigestAlgorithmSHA256,
 		with: withAES128, to: s.ra.Certificate, challenge: challenge, key: k,
@@ -248,16 +248,25 @@ func (s *site) newLetter(key int, challenge string) *letter {
 // selfSigned is the certificate that a first message is signed with (RFC 8894
 // section 2.3).
 func (s *site) selfSigned(key *rsa.PrivateKey) *x509.Certificate {
-	s.t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "SCEP SIGNER"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(s.t, err)
+	if err != nil {
+		panic(err)
+	}
 	c, err := x509.ParseCertificate(der)
-	must(s.t, err)
+	if err != nil {
+		panic(err)
+	}
 	return c
 }
 
 func (l *letter) bytes(t testing.TB) []byte {
+	t.Helper()
+	return l.wrap(t, seal(t, l.to, l.with, l.request(t)))
+}
+
+// request is the certificate request.
+func (l *letter) request(t testing.TB) []byte {
 	t.Helper()
 	csr, err := x509util.CreateCertificateRequest(rand.Reader, &x509util.CertificateRequest{
 		CertificateRequest: x509.CertificateRequest{Subject: l.subject, SignatureAlgorithm: x509.SHA256WithRSA},
@@ -267,7 +276,7 @@ func (l *letter) bytes(t testing.TB) []byte {
 	if l.sha1Request {
 		csr = resign(t, csr, l.key)
 	}
-	return l.wrap(t, seal(t, l.to, l.with, csr))
+	return csr
 }
 
 // resign signs a request by SHA-1, which the libraries do not.

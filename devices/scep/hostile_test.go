@@ -169,8 +169,23 @@ func TestHostileRenewals(t *testing.T) {
 		before func(s *site, old *x509.Certificate, l *letter)
 		want   string
 	}{
-		"renewal":          {func(*site, *x509.Certificate, *letter) {}, success},
-		"request":          {func(_ *site, _ *x509.Certificate, l *letter) { l.kind = wire.PKCSReq }, success},
+		"renewal":  {func(*site, *x509.Certificate, *letter) {}, success},
+		"request":  {func(_ *site, _ *x509.Certificate, l *letter) { l.kind = wire.PKCSReq }, success},
+		"same key": {func(s *site, _ *x509.Certificate, l *letter) { l.key = rsaKey(s.t, 0) }, success},
+		"retired": {func(s *site, _ *x509.Certificate, _ *letter) {
+			_, err := s.records.RetireDevice(s.t.Context(), "dev-1", "sold", s.now())
+			must(s.t, err)
+		}, badRequest},
+		"by the agent's certificate": {func(s *site, _ *x509.Certificate, l *letter) {
+			var err error
+			l.signer, err = s.issuer.Issue(s.t.Context(), "dev-1", rsaKey(s.t, 2).Public(), posture.RankSoftware, 0)
+			must(s.t, err)
+			l.signerKey = rsaKey(s.t, 2)
+		}, badRequest},
+		"another's key by its own": {func(s *site, _ *x509.Certificate, l *letter) {
+			l.signer, l.signerKey = s.enrolled("dev-2", 2), rsaKey(s.t, 2)
+			l.key = rsaKey(s.t, 0)
+		}, badRequest},
 		"expired":          {func(s *site, old *x509.Certificate, _ *letter) { s.pass(old.NotAfter.Sub(dawn) + time.Second) }, badRequest},
 		"key of another":   {func(s *site, _ *x509.Certificate, l *letter) { s.enrolled("dev-2", 1) }, badRequest},
 		"another's serial": {func(_ *site, _ *x509.Certificate, l *letter) { l.subject.SerialNumber = "SCEP-dev-2" }, success},
