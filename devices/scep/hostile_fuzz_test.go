@@ -80,9 +80,10 @@ func TestIndefiniteLength(t *testing.T) {
 	}
 }
 
-// TestTiringMessages: nothing that is small enough to be read takes long.
+// TestTiringMessages: nothing that is small enough to be read takes long. The limit
+// is far above the tenth of a second that the worst takes: it is there for what takes
+// minutes. It does not run beside others, which would count.
 func TestTiringMessages(t *testing.T) {
-	t.Parallel()
 	s := newSite(t)
 	const size = scep.MaxMessage
 	nested := bytes.Repeat([]byte{0x30, 0x80}, size/2)
@@ -101,7 +102,7 @@ func TestTiringMessages(t *testing.T) {
 		if got.why() != noMessage && got.why() != badMessageCheck {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s takes %v", name, took)
 		}
 	}
