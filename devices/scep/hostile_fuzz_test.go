@@ -3,6 +3,7 @@ package scep_test
 import (
 	"bytes"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,22 +87,26 @@ func TestIndefiniteLength(t *testing.T) {
 func TestTiringMessages(t *testing.T) {
 	s := newSite(t)
 	const size = scep.MaxMessage
-	nested := append(bytes.Repeat([]byte{0x30, 0x80}, size/4-1024), make([]byte, size/2-2048)...) // with their ends
+	nested := append(bytes.Repeat([]byte{0x30, 0x80}, size/4-1024), make([]byte, size/2-2046)...) // with their ends, and something inside
 	flat := append([]byte{0x30, 0x80}, bytes.Repeat([]byte{0x05, 0x00}, size/2-2)...)
 	flat = append(flat, 0, 0)
-	strings := append([]byte{0x24, 0x80}, bytes.Repeat([]byte{0x04, 0x01, 'a'}, size/3-2)...)
-	strings = append(strings, 0, 0)
+	texts := append([]byte{0x24, 0x80}, bytes.Repeat([]byte{0x04, 0x01, 'a'}, size/3-2)...)
+	texts = append(texts, 0, 0)
 	inner := s.newLetter(0, "none")
 	for name, data := range map[string][]byte{
-		"nested": nested, "flat": flat, "strings": strings, "zeros": make([]byte, size),
+		"nested": nested, "flat": flat, "strings": texts, "zeros": make([]byte, size),
 		"signed nested":  inner.wrap(t, nested),
-		"signed strings": inner.wrap(t, strings[:size-4096]),
+		"signed strings": inner.wrap(t, texts[:size-4096]),
 	} {
 		began := time.Now()
 		got := s.send(data, inner.key, inner.signer)
 		if got.why() != noMessage && got.why() != badMessageCheck {
 			t.Errorf("%s: %+v", name, got)
 		}
+		if strings.Contains(name, "nested") && !bytes.Contains(s.log.Bytes(), []byte("nested too deep")) {
+			t.Errorf("%s: %s", name, s.log.String())
+		}
+		s.log.Reset()
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s takes %v", name, took)
 		}
