@@ -197,6 +197,7 @@ func seal(t testing.TB, to *x509.Certificate, with suite, plain []byte) []byte {
 	pad := block.BlockSize() - len(plain)%block.BlockSize()
 	padded := append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
+	//lint:ignore SA1019 SCEP's clients use it
 	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, to.PublicKey.(*rsa.PublicKey), key)
 	must(t, err)
 	e := envelopedData{Recipients: []recipient{{
@@ -328,6 +329,7 @@ type reply struct {
 	http        int
 	status      string
 	failInfo    string
+	nonce       []byte // of the message that is answered
 	certificate *x509.Certificate
 }
 
@@ -349,6 +351,7 @@ func (s *site) send(data []byte, key any, signer *x509.Certificate) reply {
 		s.t.Fatal("the answer is not signed by the registration authority")
 	}
 	must(s.t, p7.UnmarshalSignedAttribute(attributeStatus, &out.status))
+	must(s.t, p7.UnmarshalSignedAttribute(attributeReturned, &out.nonce))
 	if out.status != "0" {
 		must(s.t, p7.UnmarshalSignedAttribute(attributeFailInfo, &out.failInfo))
 		return out

@@ -1,6 +1,7 @@
 package scep_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -99,6 +100,9 @@ func TestHostileLetters(t *testing.T) {
 			got := s.send(data, l.key, l.signer)
 			if got.why() != c.want {
 				t.Fatalf("%+v: %q, want %q\n%s", got, got.why(), c.want, s.log.String())
+			}
+			if want, _ := l.nonce.([]byte); got.http == 200 && !bytes.Equal(got.nonce, want) {
+				t.Errorf("the answer is to the nonce %q, want %q", got.nonce, want)
 			}
 			want := 0
 			if c.want == success {
