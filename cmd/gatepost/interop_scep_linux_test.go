@@ -308,7 +308,8 @@ func TestSCEPCertmonger(t *testing.T) {
 	write(t, filepath.Join(dir, "ra.pem"), string(certs.CertificatePEM(s.ra)))
 	cmd := exec.CommandContext(t.Context(), "dbus-run-session", "--", "bash", script,
 		s.relay(t)+"/scep", filepath.Join(dir, "ra.pem"), filepath.Join(s.dir, "gp", "device-ca.crt"), s.token(t, "mac-1"))
-	cmd.Dir = dir
+	// Also of the bus, which would start another daemon, with its own home.
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		log, _ := os.ReadFile(filepath.Join(s.dir, "server.stderr"))
 		t.Fatalf("%v\n%s\n%s", err, out, log)

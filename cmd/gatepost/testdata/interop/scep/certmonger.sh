@@ -7,12 +7,14 @@ export HOME=$PWD
 daemon=$!
 trap 'kill $daemon; wait $daemon || true' EXIT
 
-# get COMMAND...: getcert, once the daemon answers.
+# get COMMAND...: getcert.
 get() {
   getcert "$1" -s "${@:2}"
 }
+# Not by getcert: while no daemon has the name, the bus would start a second one for it.
 for _ in $(seq 100); do
-  get list >/dev/null 2>&1 && break
+  dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner \
+    string:org.fedorahosted.certmonger 2>/dev/null | grep -q true && break
   sleep 0.1
 done
 get add-scep-ca -c gatepost -u "$1" -r "$2" -N "$3"
