@@ -14,10 +14,10 @@ import (
 	"gatepost.dev/devices/scep"
 )
 
-// FuzzMessage sends what it likes: as the message, as what is signed in it, or as
+// FuzzLetter sends what it likes: as the message, as what is signed in it, or as
 // what is encrypted in that, which it could not come to by itself. No challenge in it
 // is one that a certificate could come of, so whatever comes is a refusal.
-func FuzzMessage(f *testing.F) {
+func FuzzLetter(f *testing.F) {
 	const message, signed, encrypted = 0, 1, 2
 	s := newSite(f)
 	for _, kind := range []wire.MessageType{wire.PKCSReq, wire.RenewalReq, wire.UpdateReq} {
