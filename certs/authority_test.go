@@ -123,7 +123,11 @@ func TestIssue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.IsCA || !slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) || c.KeyUsage != x509.KeyUsageDigitalSignature {
+		usage := x509.KeyUsageDigitalSignature
+		if _, ok := tt.pub.(*rsa.PublicKey); ok {
+			usage |= x509.KeyUsageKeyEncipherment // for SCEP
+		}
+		if c.IsCA || !slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) || c.KeyUsage != usage {
 			t.Errorf("authority %v, extended key usage %v, key usage %b", c.IsCA, c.ExtKeyUsage, c.KeyUsage)
 		}
 		if len(c.URIs) != 1 || c.URIs[0].String() != "urn:gatepost:device:"+tt.id || len(c.DNSNames) > 0 {
