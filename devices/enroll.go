@@ -175,7 +175,9 @@ func (e *Enroller) decide(n *posture.Enrolling, a *Applicant, key crypto.PublicK
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
 	case sure:
 		n.Revoked = formerCertificates(certificates, a.Channel, now)
-		d.Release(now)
+		if a.Channel == posture.ByAgent { // else the keys of its agents, of which there may be two, are as good as before
+			d.Release(now)
+		}
 	case known != nil:
 		held = contested(known, a.Attested, now)
 	}
