@@ -131,7 +131,10 @@ func (v *Verifier) attestationKey(x5c [][]byte, now time.Time) (crypto.PublicKey
 	return cert.PublicKey, names, nil
 }
 
-// is tells whether the signature is of the COSE algorithm (RFC 9053, RFC 8812).
+// is tells whether the signature can be meant by the COSE algorithm (RFC 9053, RFC
+// 8812). Only the hash must be the same: smallstep's clients name the algorithm of
+// the key that is certified, where WebAuthn wants that of the one that certifies.
+// Nothing depends on it, as the signature says itself how it was made.
 func (s *signed) is(cose int64) bool {
 	algorithms := map[int64]signed{
 		-7: {tpm2.TPMAlgECDSA, crypto.SHA256}, -35: {tpm2.TPMAlgECDSA, crypto.SHA384}, -36: {tpm2.TPMAlgECDSA, crypto.SHA512},
@@ -139,5 +142,5 @@ func (s *signed) is(cose int64) bool {
 		-257: {tpm2.TPMAlgRSASSA, crypto.SHA256}, -258: {tpm2.TPMAlgRSASSA, crypto.SHA384}, -259: {tpm2.TPMAlgRSASSA, crypto.SHA512},
 	}
 	a, ok := algorithms[cose]
-	return ok && a == *s
+	return ok && a.hash == s.hash
 }

@@ -67,7 +67,7 @@ func TestStatement(t *testing.T) {
 		"version":                        with("ver", "1.2"),
 		"no version":                     with("ver", nil),
 		"alg":                            with("alg", -35),
-		"alg of another kind":            with("alg", -257),
+		"alg of another hash":            with("alg", -35),
 		"no alg":                         with("alg", nil),
 		"no sig":                         with("sig", nil),
 		"sig":                            with("sig", flip(e.signature, len(e.signature)-1)),
