@@ -164,7 +164,8 @@ var packages = map[string]rule{
 	},
 	"agent": {
 		why:     "the device side of agentapi; browsers and services are handed in",
-		imports: []string{"agentapi", "agent/collect"},
+		imports: []string{"agentapi", "agent/collect", "agent/tpmkey"},
+		tests:   []string{"agent/tpmkey/swtpmtest"},
 	},
 	"conform": {
 		why:     "plays Okta against any provider: what it shared with idp, it could not judge",
