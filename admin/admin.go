@@ -150,8 +150,6 @@ func fail(err error) *web.Error {
 		{posture.ErrRetired, http.StatusConflict, "retired"},
 		{posture.ErrKeyInUse, http.StatusConflict, "key_in_use"},
 		{posture.ErrExists, http.StatusConflict, "exists"},
-		{posture.ErrEKInUse, http.StatusConflict, "ek_in_use"},
-		{devices.ErrPin, http.StatusUnprocessableEntity, "pin"},
 		{devices.ErrBadFormat, http.StatusBadRequest, "format"},
 		{devices.ErrBadSource, http.StatusBadRequest, "source"},
 		{devices.ErrBadRows, http.StatusUnprocessableEntity, "bad_rows"},

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -57,7 +58,7 @@ func (h *Endorsements) pin(w http.ResponseWriter, r *http.Request) error {
 	p := principalOf(r.Context())
 	d, err := h.Pinner.PinEK(r.Context(), id, devices.Pin{EK: asked.EK, Claimed: asked.Claimed, By: cmp.Or(p.signs(asked.By), p.Name)})
 	if err != nil {
-		return fail(err)
+		return failPin(err)
 	}
 	return web.WriteJSON(w, http.StatusOK, d)
 }
@@ -69,9 +70,20 @@ func (h *Endorsements) unpin(w http.ResponseWriter, r *http.Request) error {
 	}
 	d, err := h.Pinner.UnpinEK(r.Context(), id)
 	if err != nil {
-		return fail(err)
+		return failPin(err)
 	}
 	return web.WriteJSON(w, http.StatusOK, d)
+}
+
+// failPin is fail, with what else can be wrong with a pin.
+func failPin(err error) *web.Error {
+	switch {
+	case errors.Is(err, posture.ErrEKInUse):
+		return &web.Error{Status: http.StatusConflict, Reason: "ek_in_use", Public: err.Error(), Err: err}
+	case errors.Is(err, devices.ErrPin):
+		return &web.Error{Status: http.StatusUnprocessableEntity, Reason: "pin", Public: err.Error(), Err: err}
+	}
+	return fail(err)
 }
 
 // PinEK says which TPM the device has.
