@@ -111,7 +111,7 @@ var packages = map[string]rule{
 		why:     "what an event is called in a SIEM follows from the event alone",
 		imports: []string{"posture"},
 		never:   world, except: []string{"net/url", "net/netip"},
-		tests: []string{"events/ocsf/ocsftest"},
+		tests: []string{"events/ocsf/ocsftest", "agent/tpmkey", "agent/tpmkey/swtpmtest"},
 	},
 	"events/ocsf/ocsftest": {
 		why: "judges events by the schema's files alone: what it shared with those who make them, it could not judge",
@@ -164,7 +164,8 @@ var packages = map[string]rule{
 	},
 	"agent": {
 		why:     "the device side of agentapi; browsers and services are handed in",
-		imports: []string{"agentapi", "agent/collect"},
+		imports: []string{"agentapi", "agent/collect", "agent/tpmkey"},
+		tests:   []string{"agent/tpmkey/swtpmtest"},
 	},
 	"conform": {
 		why:     "plays Okta against any provider: what it shared with idp, it could not judge",

@@ -9,12 +9,7 @@ package agent
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +31,8 @@ type Agent struct {
 	Random  func() float64                                   // from 0 up to 1, for jitter
 	Log     *slog.Logger
 	Asked   <-chan Ask // by Listen, for reports out of turn; nil: nobody asks
+
+	tpms tpms
 }
 
 // Errors of an agent.
@@ -50,6 +47,7 @@ type Enrollment struct {
 	Token    string   // one use
 	Roots    []byte   // PEM certificates that the server's is trusted by; nil: the system's
 	Browsers Browsers // who gets the certificate
+	TPM      TPMChoice
 }
 
 // Enroll enrols the device. Errors: ErrEnrolled, or what the server said.
@@ -69,17 +67,18 @@ func (a *Agent) Enroll(ctx context.Context, n Enrollment) (State, error) {
 		return State{}, err
 	}
 	observed := a.look(ctx)
-	key, csr, err := newKey()
-	if err != nil {
-		return State{}, err
-	}
 	w, err := newWire(n.Server, n.Roots, nil)
 	if err != nil {
 		return State{}, err
 	}
 	defer w.close()
+	key, err := a.firstKey(ctx, w, &n)
+	if err != nil {
+		return State{}, fmt.Errorf("enrol at %s: %w", n.Server, err)
+	}
 	var e agentapi.Enrollment
-	if err := w.post(ctx, agentapi.EnrollPath, agentapi.EnrollRequest{Token: n.Token, CSR: csr, Device: observed.Device}, &e); err != nil {
+	request := agentapi.EnrollRequest{Token: n.Token, CSR: key.csr, Device: observed.Device, TPM: key.evidence}
+	if err := w.post(ctx, agentapi.EnrollPath, request, &e); err != nil {
 		return State{}, fmt.Errorf("enrol at %s: %w", n.Server, err)
 	}
 	if err := checkServer(e.DeviceURL); err != nil {
@@ -88,12 +87,16 @@ func (a *Agent) Enroll(ctx context.Context, n Enrollment) (State, error) {
 	s := State{
 		Server: n.Server, Roots: string(n.Roots), Browsers: n.Browsers, DeviceURL: e.DeviceURL, DeviceID: e.DeviceID, Enrolled: e.State,
 		Sequence: e.Sequence, Every: time.Duration(e.ReportEvery) * time.Second, RenewAt: e.RenewAt, Loopback: e.Loopback,
+		TPM: key.state(e.NotAttested),
 	}
-	if err := a.writeCredential(key, e.Certificate, e.Authority); err != nil {
+	if err := a.writeCredential(credentialFile, key, e.Certificate, e.Authority); err != nil {
 		return State{}, err
 	}
 	if err := a.writeState(s); err != nil {
 		return State{}, err
+	}
+	if s.ownBrowserKey() {
+		a.keepBrowserKey(ctx, &s)
 	}
 	a.install(ctx, &s)
 	return s, nil
@@ -117,27 +120,13 @@ func checkServer(server string) error {
 	return nil
 }
 
-// newKey makes a key and the request for its certificate, in which nothing else
-// stands.
-func newKey() (*ecdsa.PrivateKey, string, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, "", err
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		return nil, "", err
-	}
-	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
-}
-
 // install gives the certificate to the browsers. That it cannot is noted, and no
 // reason not to report.
 func (a *Agent) install(ctx context.Context, s *State) {
 	if a.Install == nil || s.Browsers.None {
 		return
 	}
-	c, err := a.credential()
+	c, err := a.browserCredential(s)
 	if err == nil {
 		err = a.Install(ctx, c, *s)
 	}
@@ -154,5 +143,6 @@ func (a *Agent) install(ctx context.Context, s *State) {
 // State tells how the agent is, or ErrNotEnrolled.
 func (a *Agent) State() (State, error) { return a.readState() }
 
-// Credential is the device's certificate with its key, or ErrNotEnrolled.
+// Credential is the agent's certificate with its key, which may be in a TPM, or
+// ErrNotEnrolled.
 func (a *Agent) Credential() (tls.Certificate, error) { return a.credential() }

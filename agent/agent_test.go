@@ -348,11 +348,11 @@ func TestRunReportsOnTime(t *testing.T) {
 func TestFilesAreTheOwners(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	key, _, err := newKey()
+	key, err := softwareKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.writeCredential(key, "no certificate", ""); err == nil {
+	if err := r.writeCredential(credentialFile, key, "no certificate", ""); err == nil {
 		t.Error("a certificate that is none was written")
 	}
 	r.observe(1)

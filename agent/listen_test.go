@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"crypto/ecdsa"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
@@ -19,7 +19,7 @@ import (
 )
 
 // selfSigned is a certificate for the key.
-func selfSigned(t *testing.T, key *ecdsa.PrivateKey) string {
+func selfSigned(t *testing.T, key crypto.Signer) string {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: start, NotAfter: start.Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -36,12 +36,12 @@ func listening(t *testing.T, answer http.HandlerFunc) *rig {
 	r := newRig(t)
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
-	key, _, err := newKey()
+	key, err := softwareKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate := selfSigned(t, key)
-	if err := r.writeCredential(key, certificate, certificate); err != nil {
+	certificate := selfSigned(t, key.signer)
+	if err := r.writeCredential(credentialFile, key, certificate, certificate); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.writeState(State{DeviceURL: s.URL, Every: time.Hour}); err != nil {

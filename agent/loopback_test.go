@@ -29,17 +29,17 @@ const (
 // returned key signs.
 func (r *rig) challengeable(port int) *ecdsa.PrivateKey {
 	r.t.Helper()
-	key, _, err := newKey()
+	key, err := softwareKey()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mac-1"}, NotBefore: start, NotAfter: start.Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.signer.Public(), key.signer)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	if err := r.writeCredential(key, certificate, certificate); err != nil {
+	if err := r.writeCredential(credentialFile, key, certificate, certificate); err != nil {
 		r.t.Fatal(err)
 	}
 	signs, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -62,6 +62,10 @@ func (a *Agent) talk(ctx context.Context, s *State) error {
 			return a.talk(ctx, s)
 		}
 	}
+	if s.ownBrowserKey() && !a.Now().Before(s.BrowserRenewAt) {
+		a.keepBrowserKey(ctx, s)
+		a.install(ctx, s)
+	}
 	if err := a.flush(ctx, w, s); err != nil {
 		return fmt.Errorf("report to %s: %w", s.DeviceURL, err)
 	}
@@ -71,27 +75,33 @@ func (a *Agent) talk(ctx context.Context, s *State) error {
 // renew gets a certificate for a new key. The former ones serve until both are
 // in their place.
 func (a *Agent) renew(ctx context.Context, w *wire, s *State) error {
-	key, csr, err := newKey()
+	key, err := a.nextKey(ctx, w)
 	if err != nil {
 		return err
 	}
-	var r agentapi.Renewal
-	if err := w.post(ctx, agentapi.RenewPath, agentapi.RenewRequest{CSR: csr}, &r); err != nil {
+	r, err := a.renewWith(ctx, w, key, credentialFile)
+	if err != nil {
 		return err
 	}
-	if !r.RenewAt.After(a.Now()) {
-		return errors.New("the new certificate would have to be renewed at once: is this clock right?")
-	}
-	if err := a.writeCredential(key, r.Certificate, r.Authority); err != nil {
-		return err
-	}
-	s.RenewAt, s.Loopback = r.RenewAt, r.Loopback
+	s.RenewAt, s.Loopback, s.TPM = r.RenewAt, r.Loopback, key.state(r.NotAttested)
 	if err := a.writeState(*s); err != nil {
 		return err
 	}
 	a.install(ctx, s)
 	a.Log.LogAttrs(ctx, slog.LevelInfo, "certificate renewed", slog.Time("renew_at", s.RenewAt))
 	return nil
+}
+
+// renewWith gets a certificate for the key, and keeps both in the file.
+func (a *Agent) renewWith(ctx context.Context, w *wire, key *newKey, file string) (*agentapi.Renewal, error) {
+	r := new(agentapi.Renewal)
+	if err := w.post(ctx, agentapi.RenewPath, agentapi.RenewRequest{CSR: key.csr, TPM: key.evidence}, r); err != nil {
+		return nil, err
+	}
+	if !r.RenewAt.After(a.Now()) {
+		return nil, errors.New("the new certificate would have to be renewed at once: is this clock right?")
+	}
+	return r, a.writeCredential(file, key, r.Certificate, r.Authority)
 }
 
 // Bounds of the wait after a failure: it doubles each time.

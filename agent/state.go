@@ -2,11 +2,7 @@ package agent
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,11 +30,16 @@ type State struct {
 
 	Loopback *agentapi.Loopback `json:"loopback,omitempty"` // nil: the server has no challenges
 
+	TPM TPM `json:"tpm,omitzero"`
+
 	ReportedAt time.Time `json:"reported_at,omitzero"` // when the server last stored a report
 	Trouble    string    `json:"trouble,omitempty"`    // why the last attempt failed; empty: it did not
 
 	Browsers       Browsers `json:"browsers,omitzero"`
 	BrowserTrouble string   `json:"browser_trouble,omitempty"` // why the browsers lack the certificate; empty: they have it
+	// BrowserRenewAt is when the browsers' own certificate is renewed, which they
+	// have if the agent's key is in a TPM; zero: there is none.
+	BrowserRenewAt time.Time `json:"browser_renew_at,omitzero"`
 }
 
 // Browsers says whose browsers get the device's certificate.
@@ -50,7 +51,8 @@ type Browsers struct {
 // Files of an agent.
 const (
 	stateFile      = "agent.json"
-	credentialFile = "device.pem" // key, certificate and authority: one file, so that they always go together
+	credentialFile = "device.pem"  // key, certificate and authority: one file, so that they always go together
+	browserFile    = "browser.pem" // the same of the browsers, if they have a key of their own
 	sendingFile    = "sending.json"
 	queueDir       = "queue"
 	lockFile       = "lock"
@@ -132,35 +134,6 @@ func syncDir(path string) error {
 	return nil
 }
 
-// writeCredential puts a key and its certificate in the place of the former
-// ones.
-func (a *Agent) writeCredential(key *ecdsa.PrivateKey, certificate, authority string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	data := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), certificate+authority...)
-	c, err := tls.X509KeyPair(data, data)
-	if err != nil {
-		return fmt.Errorf("the server's certificate does not go with the key: %w", err)
-	}
-	if len(c.Certificate) != 2 {
-		return fmt.Errorf("the server sent %d certificates, not two", len(c.Certificate))
-	}
-	return a.write(credentialFile, data)
-}
-
-func (a *Agent) credential() (tls.Certificate, error) {
-	data, err := os.ReadFile(filepath.Join(a.Dir, credentialFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return tls.Certificate{}, ErrNotEnrolled
-	}
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(data, data)
-}
-
 // Forget deletes the agent's key and all that it keeps.
 func (a *Agent) Forget(ctx context.Context) error {
 	unlock, err := a.lock(ctx)
@@ -170,7 +143,7 @@ func (a *Agent) Forget(ctx context.Context) error {
 	defer unlock()
 	var faults []error
 	// The key first, and only what is ours: the folder may be anybody's.
-	for _, name := range []string{credentialFile, sendingFile, queueDir, stateFile, lockFile} {
+	for _, name := range []string{credentialFile, browserFile, sendingFile, queueDir, stateFile, lockFile} {
 		faults = append(faults, os.RemoveAll(filepath.Join(a.Dir, name)))
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -8,8 +8,10 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 )
 
-// with opens the TPM for as long as do takes.
+// with opens the TPM for as long as do takes, which is nobody else's turn.
 func (d *Device) with(do func(t transport.TPM) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	t, err := open(d.Path)
 	if err != nil {
 		return fmt.Errorf("%w: open %q: %w", ErrNoTPM, d.Path, err)

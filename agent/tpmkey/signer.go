@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"sync"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -18,7 +17,6 @@ type Signer struct {
 	device *Device
 	object *Object
 	public *ecdsa.PublicKey
-	mu     sync.Mutex // a TPM has room for few
 }
 
 var _ crypto.Signer = (*Signer)(nil)
@@ -53,8 +51,6 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) (der [
 	default:
 		return nil, fmt.Errorf("sign with the TPM: a digest of %v", opts.HashFunc())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	err = s.device.with(func(t transport.TPM) error {
 		key, err := load(t, s.object)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -24,8 +25,11 @@ const DefaultPath = "/dev/tpmrm0"
 var ErrNoTPM = errors.New("no TPM can be used")
 
 // Device is a TPM: a character device, or a Unix socket of one that is software.
-// It is opened for each call.
-type Device struct{ Path string }
+// It is opened for each call, one after the other: a TPM has room for few.
+type Device struct {
+	Path string
+	mu   sync.Mutex
+}
 
 // Object is a key that its TPM can load: the contents of TPM2B_PUBLIC and of
 // TPM2B_PRIVATE. The private part is encrypted by the TPM, for itself.

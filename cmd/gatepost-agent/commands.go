@@ -10,9 +10,9 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"gatepost.dev/agent"
 	"gatepost.dev/agent/service"
@@ -26,6 +26,19 @@ type enrollCommand struct {
 	NoBrowser bool   `help:"Leave the browsers alone: neither certificate nor policy."`
 	Home      string `type:"existingdir" placeholder:"DIR" help:"Only the browsers of the user whose home this is (Linux). Default: of all users, or without root of your own."`
 	NoService bool   `help:"Install no service that reports by itself."`
+	TPM       string `name:"tpm" default:"auto" placeholder:"auto|off|require|PATH" help:"Where the agent's key is: in the system's TPM if it can be used (auto, the default), in a file (off), in the system's TPM or nowhere (require), or in the TPM at PATH, a device or a Unix socket, or nowhere."`
+}
+
+// Validate checks what is asked for.
+func (c *enrollCommand) Validate() error {
+	switch agent.TPMChoice(c.TPM) {
+	case agent.TPMAuto, agent.TPMOff, agent.TPMRequire:
+		return nil
+	}
+	if !strings.ContainsRune(c.TPM, filepath.Separator) {
+		return fmt.Errorf("--tpm %q is neither auto, off nor require, and no path", c.TPM)
+	}
+	return nil
 }
 
 // Run enrols the device.
@@ -48,6 +61,7 @@ func (c *enrollCommand) Run(e *env) error {
 	a := newAgent(e)
 	s, err := a.Enroll(e.ctx, agent.Enrollment{
 		Server: strings.TrimSuffix(c.Server, "/"), Token: token, Roots: roots, Browsers: agent.Browsers{None: c.NoBrowser, Home: c.Home},
+		TPM: agent.TPMChoice(c.TPM),
 	})
 	if errors.Is(err, agent.ErrEnrolled) {
 		return fmt.Errorf("%w; \"gatepost-agent status\" says as what, \"gatepost-agent uninstall\" ends it", err)
@@ -70,6 +84,9 @@ func (c *enrollCommand) Run(e *env) error {
 		return failed
 	}
 	fmt.Fprintf(e.stdout, "This device is enrolled as %s.\n%s\n", s.DeviceID, meaning(s.Enrolled))
+	if s.TPM != (agent.TPM{}) {
+		fmt.Fprintf(e.stdout, "Its key is %s.\n", keyPlace(&s.TPM))
+	}
 	if s.BrowserTrouble != "" {
 		fmt.Fprintf(e.stderr, "The browsers do not have its certificate yet: %s\n", s.BrowserTrouble)
 	}
@@ -155,82 +172,6 @@ func (*runCommand) Run(e *env) error {
 	a.Log = slog.New(slog.NewJSONHandler(e.stderr, nil)) // nobody is looking
 	return enrolledFirst(service.Run(e.ctx, func(ctx context.Context) error { return runListening(ctx, a) }))
 }
-
-type statusCommand struct{}
-
-// status is what there is to say of an agent.
-type status struct {
-	DeviceID      string         `json:"device"`
-	Server        string         `json:"server"`
-	DeviceURL     string         `json:"device_url"`
-	Enrolled      agentapi.State `json:"enrolled"`
-	Sequence      uint64         `json:"sequence"`
-	ReportedAt    time.Time      `json:"reported_at,omitzero"`
-	Waiting       int            `json:"waiting"`
-	Every         string         `json:"every"`
-	CertificateTo time.Time      `json:"certificate_until,omitzero"`
-	RenewAt       time.Time      `json:"renew_at"`
-	Trouble       string         `json:"trouble,omitempty"`
-	Browsers      []string       `json:"browsers"`
-	NoBrowsers    string         `json:"browser_trouble,omitempty"`
-	Service       string         `json:"service"`
-}
-
-func statusOf(e *env, a *agent.Agent, s *agent.State) status {
-	out := status{
-		DeviceID: s.DeviceID, Server: s.Server, DeviceURL: s.DeviceURL, Enrolled: s.Enrolled, Sequence: s.Sequence,
-		ReportedAt: s.ReportedAt, Waiting: a.Waiting(), Every: s.Every.String(), RenewAt: s.RenewAt, Trouble: s.Trouble,
-		Browsers: inBrowsers(e, s), NoBrowsers: s.BrowserTrouble, Service: serviceStatus(e),
-	}
-	if c, err := a.Credential(); err == nil && c.Leaf != nil {
-		out.CertificateTo = c.Leaf.NotAfter
-	}
-	return out
-}
-
-// Run says how the agent is; the exit status is 1 when it has trouble.
-func (*statusCommand) Run(e *env) error {
-	a := newAgent(e)
-	s, err := a.State()
-	if err != nil {
-		return enrolledFirst(err)
-	}
-	st := statusOf(e, a, &s)
-	if e.json {
-		if err := printJSON(e.stdout, st); err != nil {
-			return err
-		}
-	} else {
-		rows := [][2]string{
-			{"device", st.DeviceID}, {"server", st.Server}, {"device url", st.DeviceURL}, {"enrolled as", string(st.Enrolled)},
-			{"last report", lastReport(&st)}, {"waiting", fmt.Sprint(st.Waiting)}, {"every", st.Every},
-			{"certificate", "until " + second(st.CertificateTo) + ", renewed from " + second(st.RenewAt)},
-		}
-		rows = append(rows, [2]string{"service", st.Service})
-		for _, where := range st.Browsers {
-			rows = append(rows, [2]string{"browsers", where})
-		}
-		for _, r := range [][2]string{{"no browsers", st.NoBrowsers}, {"trouble", st.Trouble}} {
-			if r[1] != "" {
-				rows = append(rows, r)
-			}
-		}
-		printRows(e.stdout, rows)
-	}
-	if st.Trouble != "" {
-		return errSaid
-	}
-	return nil
-}
-
-func lastReport(s *status) string {
-	if s.ReportedAt.IsZero() {
-		return "none"
-	}
-	return fmt.Sprintf("%d at %s", s.Sequence, second(s.ReportedAt))
-}
-
-func second(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
 
 type uninstallCommand struct{}
 

@@ -65,6 +65,7 @@ func (g *generation) adminOperations(records *store.Records, p process, now func
 		&admin.Actions{Actor: &devices.Actor{Records: records, Notifier: p.notifier, Now: now}},
 		&admin.Tokens{Maker: &devices.Tokens{Records: records, Now: now}, Records: records, Now: now},
 		&admin.Enrollments{Decider: &devices.Decider{Records: records, Now: now}},
+		&admin.Endorsements{Pinner: &devices.Decider{Records: records, Now: now}},
 		&admin.RelyingParties{
 			Records:   partyRecords{records},
 			File:      g.parties.listFile,

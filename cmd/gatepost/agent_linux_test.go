@@ -85,7 +85,7 @@ func TestAgentToBrowser(t *testing.T) {
 		t.Errorf("status before: %s", out)
 	}
 	token := c.gatepost("token", "create", "--kind", "enroll", "--managed", "--owner", "user@example.com", "--note", "a laptop")
-	enroll := []string{"enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--home", home, "--no-service"}
+	enroll := []string{"enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--home", home, "--no-service", "--tpm", "off"}
 	out := c.run(exitOK, token+"\n", enroll...)
 	_, id, ok := strings.Cut(strings.SplitN(out, ".\n", 2)[0], "enrolled as ")
 	if !ok || !strings.Contains(out, "counts as managed") {

@@ -69,8 +69,8 @@ func TestAPIRoleTable(t *testing.T) {
 	want := map[posture.Role][]string{
 		posture.Helpdesk: {"POST actions/lift", "POST actions/quarantine", "POST actions/recheck"},
 		posture.Operator: {
-			"DELETE tokens/{id}", "GET tokens", "GET webhooks", "GET webhooks/{name}/dead", "PATCH devices/{id}", "POST actions/retire", "POST devices/import", "POST devices/{id}/approve",
-			"POST devices/{id}/certificates", "POST devices/{id}/release", "POST policies/simulate", "POST tokens", "POST webhooks/{name}/retry",
+			"DELETE devices/{id}/ek", "DELETE tokens/{id}", "GET tokens", "GET webhooks", "GET webhooks/{name}/dead", "PATCH devices/{id}", "POST actions/retire", "POST devices/import", "POST devices/{id}/approve",
+			"POST devices/{id}/certificates", "POST devices/{id}/release", "POST policies/simulate", "POST tokens", "POST webhooks/{name}/retry", "PUT devices/{id}/ek",
 		},
 		posture.Admin: {
 			"DELETE api-tokens/{id}", "DELETE clients/{name}", "DELETE relying-parties/{name}", "DELETE webhooks/{name}", "GET api-tokens", "POST api-tokens", "POST clients",

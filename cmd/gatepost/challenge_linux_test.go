@@ -30,7 +30,7 @@ func startChallenged(t *testing.T) *challenged {
 		t.Fatal(err)
 	}
 	token := c.gatepost("token", "create", "--kind", "enroll", "--managed", "--owner", "user@example.com")
-	out := c.run(exitOK, token+"\n", "enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--no-browser", "--no-service")
+	out := c.run(exitOK, token+"\n", "enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--no-browser", "--no-service", "--tpm", "off")
 	var ok bool
 	if _, c.id, ok = strings.Cut(strings.SplitN(out, ".\n", 2)[0], "enrolled as "); !ok {
 		t.Fatalf("enroll: %s", out)

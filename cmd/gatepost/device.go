@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -20,6 +21,7 @@ type deviceCommand struct {
 	Certificate deviceCertificate `cmd:"" help:"Issue a client certificate, to try a device's browser at once."`
 	Set         deviceSet         `cmd:"" help:"Change whose device it is."`
 	Approve     deviceApprove     `cmd:"" help:"Let a device that enrolled count as managed."`
+	PinEK       devicePinEK       `cmd:"" name:"pin-ek" help:"Say which TPM a device has: it then counts whoever certified it."`
 	Quarantine  deviceQuarantine  `cmd:"" help:"Keep a device out, or all of a user, for a time or until it is released."`
 	Release     deviceRelease     `cmd:"" help:"End a quarantine; or let a device back in that was suspected to be two."`
 	Recheck     deviceRecheck     `cmd:"" help:"Have a device's agent report soon."`
@@ -157,7 +159,7 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 	if text := quarantineText(d.Quarantine, now); text != "" {
 		t.row("quarantine", text)
 	}
-	for _, row := range agentRows(&d.Device) {
+	for _, row := range append(agentRows(&d.Device), tpmRows(&d.Device)...) {
 		t.row(row[:]...)
 	}
 	if err := t.flush(); err != nil {
@@ -175,7 +177,7 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 	}
 	if len(d.Certificates) > 0 {
 		fmt.Fprintln(w)
-		t = newTable(w, "CERTIFICATE", "FROM", "UNTIL", "REVOKED")
+		t = newTable(w, "CERTIFICATE", "FROM", "UNTIL", "CHANNEL", "RANK", "REVOKED")
 		for _, c := range d.Certificates {
 			revoked := "no"
 			switch {
@@ -184,7 +186,7 @@ func printDevice(w io.Writer, d *admin.Device, now time.Time) error {
 			case c.Held:
 				revoked = "held"
 			}
-			t.row(c.Serial, day(c.NotBefore), day(c.NotAfter), revoked)
+			t.row(c.Serial, day(c.NotBefore), day(c.NotAfter), cmp.Or(string(c.Channel), "admin"), string(c.RankOf()), revoked)
 		}
 		return t.flush()
 	}

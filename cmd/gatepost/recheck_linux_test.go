@@ -16,7 +16,7 @@ func TestRecheckReachesTheAgent(t *testing.T) {
 	d := startTestDemo(t)
 	c := &commands{t: t, d: d, agent: agentProgram(t), state: filepath.Join(t.TempDir(), "state")}
 	token := c.gatepost("token", "create", "--kind", "enroll", "--managed", "--owner", "user@example.com")
-	out := c.run(exitOK, token+"\n", "enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--no-browser", "--no-service")
+	out := c.run(exitOK, token+"\n", "enroll", "--server", d.issuer(), "--token", "-", "--ca", filepath.Join(d.dir, "data", "trial-ca.crt"), "--no-browser", "--no-service", "--tpm", "off")
 	_, id, ok := strings.Cut(strings.SplitN(out, ".\n", 2)[0], "enrolled as ")
 	if !ok {
 		t.Fatalf("enroll: %s", out)

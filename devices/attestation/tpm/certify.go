@@ -30,7 +30,7 @@ func VerifyCertified(ak crypto.PublicKey, c *Certified, nonce []byte) (crypto.Pu
 	if len(c.Info) > maxStructure {
 		return nil, bad("an attestation of %d bytes; at most %d are taken", len(c.Info), maxStructure)
 	}
-	attest, err := tpm2.Unmarshal[tpm2.TPMSAttest](c.Info)
+	attest, err := unmarshal[tpm2.TPMSAttest](c.Info)
 	switch {
 	case err != nil:
 		return nil, bad("read attestation: %w", err)
@@ -69,7 +69,7 @@ func verifySignature(key crypto.PublicKey, message, signature []byte) (*signed, 
 	if len(signature) > maxStructure {
 		return nil, bad("a signature of %d bytes; at most %d are taken", len(signature), maxStructure)
 	}
-	s, err := tpm2.Unmarshal[tpm2.TPMTSignature](signature)
+	s, err := unmarshal[tpm2.TPMTSignature](signature)
 	if err != nil {
 		return nil, bad("read signature: %w", err)
 	}

@@ -45,8 +45,9 @@ func VerifyEK(der []byte, roots, intermediates *x509.CertPool, now time.Time) (*
 	if err := checkKey(cert.PublicKey); err != nil {
 		return nil, fmt.Errorf("endorsement key: %w", err)
 	}
-	// Certificates of before the profile's version 2.0 have no extended key usage.
-	if usages := len(cert.ExtKeyUsage) + len(cert.UnknownExtKeyUsage); usages > 0 && !hasUsage(cert, oidEKCertificate) {
+	// Certificates of before the profile's version 2.0 have no extended key usage;
+	// but then an authority that certifies other things too would do for a TPM.
+	if !hasUsage(cert, oidEKCertificate) {
 		return nil, bad("endorsement key: the certificate is for other uses")
 	}
 	names, err := parseNames(cert)

@@ -67,7 +67,8 @@ func TestStatement(t *testing.T) {
 		"version":                        with("ver", "1.2"),
 		"no version":                     with("ver", nil),
 		"alg":                            with("alg", -35),
-		"alg of another hash":            with("alg", -35),
+		"an unknown name":                with("aikCert", []byte{1}),
+		"a name in another case":         encode(renamed(e.statement(both), "sig", "SIG")),
 		"no alg":                         with("alg", nil),
 		"no sig":                         with("sig", nil),
 		"sig":                            with("sig", flip(e.signature, len(e.signature)-1)),
@@ -124,6 +125,13 @@ func TestStatement(t *testing.T) {
 		_, err := v.Verify(slices.Concat(raw, encode("ver"), encode("2.0")), e.nonce, now)
 		refused(t, err)
 	})
+}
+
+func renamed(s map[string]any, from, to string) map[string]any {
+	s = maps.Clone(s)
+	s[to] = s[from]
+	delete(s, from)
+	return s
 }
 
 func (ca *attestationCA) intermediate(t testing.TB, now time.Time) *attestationCA {

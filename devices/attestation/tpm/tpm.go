@@ -60,13 +60,9 @@ func parsePublic(area []byte) (*public, error) {
 	if len(area) > maxStructure {
 		return nil, bad("a public area of %d bytes; at most %d are taken", len(area), maxStructure)
 	}
-	p, err := tpm2.Unmarshal[tpm2.TPMTPublic](area)
+	p, key, err := readPublic(area)
 	if err != nil {
 		return nil, bad("read public area: %w", err)
-	}
-	key, err := tpm2.Pub(*p)
-	if err != nil {
-		return nil, bad("read key of public area: %w", err)
 	}
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -81,6 +77,32 @@ func parsePublic(area []byte) (*public, error) {
 		attributes: p.ObjectAttributes, key: key,
 		name: h.Sum(binary.BigEndian.AppendUint16(nil, uint16(p.NameAlg))),
 	}, nil
+}
+
+// readPublic is tpm2.Unmarshal with the key, as unmarshal.
+func readPublic(area []byte) (p *tpm2.TPMTPublic, key crypto.PublicKey, err error) {
+	defer recovered(&err)
+	if p, err = tpm2.Unmarshal[tpm2.TPMTPublic](area); err != nil {
+		return nil, nil, err
+	}
+	key, err = tpm2.Pub(*p)
+	return p, key, err
+}
+
+// unmarshal is tpm2.Unmarshal, which goes by reflection and may panic where bytes
+// are hostile.
+func unmarshal[T tpm2.Marshallable, P interface {
+	*T
+	tpm2.Unmarshallable
+}](data []byte) (v *T, err error) {
+	defer recovered(&err)
+	return tpm2.Unmarshal[T, P](data)
+}
+
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("malformed: %v", r)
+	}
 }
 
 // hashOf takes the SHA-2 hashes.
