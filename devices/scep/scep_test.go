@@ -1,6 +1,7 @@
 package scep
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -205,6 +206,45 @@ func TestRetransmission(t *testing.T) {
 	w.offset.Add(int64(keptFor + time.Second))
 	if c.refused("with a used challenge, later", wire.BadRequest); w.issued("mac-1") > 2 {
 		t.Errorf("%d issued", w.issued("mac-1"))
+	}
+}
+
+// TestRenewalRetransmission: of any number of the same renewal one certificate comes,
+// with a new key and with the same.
+func TestRenewalRetransmission(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.client(w.token(devices.NewToken{DeviceID: "mac-1"}))
+	c.enrolled()
+	for n, key := range []crypto.Signer{keys(), c.key} {
+		c.kind, c.challenge, c.csrKey, c.csr, c.transaction = wire.RenewalReq, "", key, nil, "t-"+rand.Text()
+		message := c.message()
+		var mu sync.Mutex
+		serials := map[string]int{}
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				answer, err := w.operate(t.Context(), message)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				certificate, why := c.read(answer)
+				mu.Lock()
+				defer mu.Unlock()
+				if certificate == nil {
+					serials["refused "+string(why)]++
+				} else {
+					serials[certs.Serial(certificate)]++
+				}
+			})
+		}
+		all.Wait()
+		if len(serials) != 1 || w.issued("mac-1") != n+2 {
+			t.Errorf("renewal %d: %v, %d issued", n+1, serials, w.issued("mac-1"))
+		}
+		c.csr, c.csrKey = nil, keys()
+		c.refused("another key in the transaction", wire.BadRequest)
 	}
 }
 
