@@ -31,6 +31,9 @@ import (
 	"gatepost.dev/certs"
 )
 
+// staticChallenge is one that all devices share, where a site has one.
+const staticChallenge = "a-challenge-that-all-devices-share"
+
 // scepSite is an installation that serves SCEP.
 type scepSite struct {
 	*installation
@@ -40,6 +43,10 @@ type scepSite struct {
 func newSCEPSite(t *testing.T, section string) *scepSite {
 	t.Helper()
 	in := newInstallation(t)
+	write(t, filepath.Join(in.dir, "gp", "scep.challenge"), staticChallenge+"\n")
+	if err := os.Chmod(filepath.Join(in.dir, "gp", "scep.challenge"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := editFile(filepath.Join(in.dir, in.config), "\ndevices:\n", "\ndevices:\n  scep: "+section+"\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +145,7 @@ func serialOf(t *testing.T, file string) string {
 }
 
 // scepclient is the Debian program, with its files in dir.
-func (s *scepSite) scepclient(t *testing.T, dir, challenge string) (string, error) {
+func (s *scepSite) scepclient(t *testing.T, dir, challenge string, more ...string) (string, error) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -147,6 +154,7 @@ func (s *scepSite) scepclient(t *testing.T, dir, challenge string) (string, erro
 	ra := sha256.Sum256(s.ra.Raw)
 	cmd := exec.CommandContext(t.Context(), "scepclient", "-server-url", s.issuer+"/scep", "-challenge", challenge,
 		"-ca-fingerprint", hex.EncodeToString(ra[:]), "-private-key", filepath.Join(dir, "key.pem"), "-certificate", filepath.Join(dir, "cert.pem"))
+	cmd.Args = append(cmd.Args, more...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+filepath.Join(s.dir, "gp", "trial-ca.crt"))
 	out, err := cmd.CombinedOutput()
@@ -192,6 +200,48 @@ func TestSCEPClient(t *testing.T) {
 	refused("a renewal by the certificate of another authority", out, err)
 	if !strings.Contains(out, "RenewalReq") {
 		t.Errorf("that was no renewal:\n%s", out)
+	}
+}
+
+// A challenge that all devices share enrols a device of the inventory by its serial
+// number; what comes second is held, and the device is suspected then.
+func TestSCEPStaticChallenge(t *testing.T) {
+	t.Parallel()
+	s := newSCEPSite(t, "{ enabled: true, allow_des_and_sha1: true, static_challenge_file: scep.challenge }")
+	out, err := s.scepclient(t, filepath.Join(s.dir, "unknown"), staticChallenge, "-cn", "PF3UNKNOWN")
+	if err == nil || !strings.Contains(out, "badRequest (2)") {
+		t.Errorf("hardware that nobody knows: %v\n%s", err, out)
+	}
+	s.same(t, "hardware that nobody knows", "mac-1", nil)
+
+	first := filepath.Join(s.dir, "first")
+	if out, err := s.scepclient(t, first, staticChallenge, "-cn", "c02test1"); err != nil {
+		t.Fatalf("enrol: %v\n%s", err, out)
+	}
+	serial := s.signInWith(t, "first", filepath.Join(first, "cert.pem"), filepath.Join(first, "key.pem"))
+	s.same(t, "enrolled", "mac-1", []string{serial})
+
+	if out, err := s.scepclient(t, filepath.Join(s.dir, "second"), staticChallenge, "-cn", "C02TEST1"); err != nil {
+		t.Fatalf("a second key: %v\n%s", err, out)
+	}
+	var shown struct {
+		Suspected    *struct{ Why string }
+		Certificates []struct{ Held bool }
+	}
+	if err := json.Unmarshal([]byte(s.gatepost(t, "device", "show", "mac-1", "--json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for _, c := range shown.Certificates {
+		if c.Held {
+			held++
+		}
+	}
+	if shown.Suspected == nil || held != 1 {
+		t.Errorf("after a second key: suspected %v, %d held", shown.Suspected, held)
+	}
+	if out, err := s.scepclient(t, first, ""); err == nil || !strings.Contains(out, "badRequest (2)") {
+		t.Errorf("a renewal of a suspect: %v\n%s", err, out)
 	}
 }
 
