@@ -152,6 +152,11 @@ var packages = map[string]rule{
 		imports: []string{"posture", "devices/attestation"},
 		never:   world,
 	},
+	"devices/attestation/android": {
+		why:     "bytes, a nonce, roots and a time in, a verdict out; where a status list comes from is up to others",
+		imports: []string{"posture", "devices/attestation"},
+		never:   world,
+	},
 	"devices/acme": {
 		why:     "RFC 8555 over HTTP: who is certified is decided by devices, what is proven by the verifiers that it is given",
 		imports: []string{"posture", "devices", "devices/attestation", "devices/attestation/tpm", "certs", "internal/web"},
@@ -207,7 +212,7 @@ var dependencies = map[string]dependency{
 	"github.com/google/go-tpm":            {why: "the structures of TPM 2.0, and its commands; go-attestation, on top of it, is still on its former API and leaves the nonce unchecked", by: []string{"devices/attestation/tpm", "agent/tpmkey"}, tests: true},
 	"github.com/fxamacker/cbor/v2":        {why: "attestation statements are CBOR; the reader with limits, which WebAuthn's libraries use", by: []string{"devices/attestation", "devices/attestation/tpm", "devices/acme"}, tests: true},
 	"github.com/google/jsonschema-go":     {why: "JSON schemas of the API's types, by reflection: written by hand they would soon say something else", by: []string{"admin"}},
-	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "devices/acme", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
+	"github.com/go-json-experiment/json":  {why: "refuses duplicate and unknown keys, which encoding/json does not", by: []string{"store", "devices", "devices/acme", "devices/attestation/android", "admin", "internal/web", "idp/oidc", "agentapi"}, tests: true},
 	"github.com/smallstep/scep":           {why: "the messages of SCEP, kept up and without a server of its own", by: []string{"devices/scep"}, tests: true},
 	"github.com/smallstep/pkcs7":          {why: "goes with it: signed and enveloped data, which the standard library lacks", by: []string{"devices/scep"}, tests: true},
 	"github.com/prometheus/client_golang": {why: "metrics are the operator's side of the server", by: []string{"cmd/gatepost"}},

@@ -62,7 +62,7 @@ type AttestedKey struct {
 	Format     string    `json:"format"` // of the statement, as WebAuthn and ACME name it: tpm, apple, android-key
 	KeyHash    string    `json:"key"`    // as in Certificate
 	At         time.Time `json:"at"`
-	HardwareID string    `json:"hardware,omitempty"` // of a TPM the lower-case hex SHA-256 of its endorsement key's SubjectPublicKeyInfo; of an Apple device its UDID, else its serial number
+	HardwareID string    `json:"hardware,omitempty"` // of a TPM the lower-case hex SHA-256 of its endorsement key's SubjectPublicKeyInfo; of an Apple device its UDID, else its serial number; of an Android device its serial number
 	Serial     string    `json:"serial,omitempty"`   // that the hardware vouches for; most say none
 	Vendor     string    `json:"vendor,omitempty"`   // of the security hardware
 	Model      string    `json:"model,omitempty"`
