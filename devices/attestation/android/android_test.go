@@ -2,12 +2,18 @@ package android
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +58,7 @@ func TestRefusesWhatIsSaid(t *testing.T) {
 		"not for signing":          {func(s *said) { s.purpose = 0 }, "not for signing"},
 		"no serial number":         {func(s *said) { s.serial = "" }, "names no device"},
 		"serial number not text":   {func(s *said) { s.serial = "SER\x00" }, "not printable"},
+		"serial number too long":   {func(s *said) { s.serial = strings.Repeat("S", 65) }, "serial number of 65 bytes"},
 		"a field twice":            {func(s *said) { s.more = explicit(t, tagOrigin, der(t, 0)) }, "tag 702 twice"},
 		"a field of another class": {func(s *said) { s.more = der(t, 1) }, "class 0"},
 		"something follows":        {func(s *said) { s.after = []byte{5, 0} }, "follow"},
@@ -134,12 +141,53 @@ func TestRefusesSignatureOfAnother(t *testing.T) {
 func TestRefusesKeys(t *testing.T) {
 	t.Parallel()
 	m := newMaker(t, nil)
-	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = m.verifier().VerifyChain(m.leaf(t, key.Public(), good()), []byte(nonce), noon)
-	refused(t, err, "other than P-256 and P-384")
+	edwards, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modulus := func(bits uint) *big.Int {
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		return n.SetBit(n, 0, 1)
+	}
+	for why, pub := range map[string]crypto.PublicKey{
+		"other than P-256 and P-384": p521.Public(),
+		"an RSA key of 1024 bits":    &rsa.PublicKey{N: modulus(1024), E: 65537},
+		"an RSA key of 4104 bits":    &rsa.PublicKey{N: modulus(4104), E: 65537},
+		"the exponent 3":             &rsa.PublicKey{N: modulus(2048), E: 3},
+		"ed25519.PublicKey":          edwards,
+	} {
+		_, err := m.verifier().VerifyChain(m.leaf(t, pub, good()), []byte(nonce), noon)
+		refused(t, err, why)
+	}
+}
+
+func TestRefusesLeaves(t *testing.T) {
+	t.Parallel()
+	m, key := newMaker(t, nil), newKey(t)
+	for why, change := range map[string]func(c *x509.Certificate){
+		"the leaf is an authority's":              func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true },
+		"certificate 0 has an unknown critical":   func(c *x509.Certificate) { c.ExtraExtensions[0].Critical = true },
+		"the leaf has no attestation":             func(c *x509.Certificate) { c.ExtraExtensions = nil },
+		"read attestation: asn1: structure error": func(c *x509.Certificate) { c.ExtraExtensions[0].Value = []byte{5, 0} },
+	} {
+		_, err := m.verifier().VerifyChain(m.changed(t, key.Public(), good(), change), []byte(nonce), noon)
+		refused(t, err, why)
+	}
+}
+
+func TestRefusesLengths(t *testing.T) {
+	t.Parallel()
+	m, key := newMaker(t, nil), newKey(t)
+	chain := m.leaf(t, key.Public(), good())
+	for _, n := range []int{0, 1, 9} {
+		long := slices.Repeat(chain[3:], n) // the root alone, or again and again, verifies itself
+		_, err := m.verifier().VerifyChain(long, []byte(nonce), noon)
+		refused(t, err, fmt.Sprintf("%d certificates, not 2 to 8", n))
+	}
 }
 
 func TestRefusesStatements(t *testing.T) {

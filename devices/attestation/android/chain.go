@@ -9,8 +9,8 @@ import (
 // maxChain is more than any device sends.
 const maxChain = 8
 
-// walk verifies each certificate by the next one, and that the last has the key
-// of a root. crypto/x509 builds no such chain: it wants an authority in whoever
+// walk verifies that the last certificate has the key of a root, and each other
+// one by the next. crypto/x509 builds no such chain: it wants an authority in whoever
 // signed the leaf, and the root itself, of which devices carry former
 // certificates that expired and have the same key.
 func (v *Verifier) walk(chain []*x509.Certificate, now time.Time) error {
@@ -21,14 +21,13 @@ func (v *Verifier) walk(chain []*x509.Certificate, now time.Time) error {
 	if err := v.checkRoot(chain[last], now); err != nil {
 		return err
 	}
-	for i, c := range chain {
+	// From the root down, so that no key is used that nobody vouched for: a huge one
+	// would make this slow.
+	for i := last - 1; i >= 0; i-- {
+		c, issuer := chain[i], chain[i+1]
 		if v.Revoked.has(c) {
 			return bad("certificate %d is revoked", i)
 		}
-		if i == last {
-			break
-		}
-		issuer := chain[i+1]
 		if !bytes.Equal(c.RawIssuer, issuer.RawSubject) {
 			return bad("certificate %d is by another issuer than the next one", i)
 		}

@@ -148,10 +148,17 @@ func (m *maker) verifier() *Verifier { return &Verifier{Roots: m.chain[2:]} }
 // leaf makes a chain whose leaf says that of pub.
 func (m *maker) leaf(t testing.TB, pub crypto.PublicKey, s said) []*x509.Certificate {
 	t.Helper()
+	return m.changed(t, pub, s, func(*x509.Certificate) {})
+}
+
+// changed is leaf with another template.
+func (m *maker) changed(t testing.TB, pub crypto.PublicKey, s said, change func(c *x509.Certificate)) []*x509.Certificate {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Android Keystore Key"}, NotBefore: noon.Add(-time.Minute), NotAfter: noon.Add(time.Minute),
 		ExtraExtensions: []pkix.Extension{{Id: oidDescription, Value: s.description(t)}},
 	}
+	change(template)
 	return append([]*x509.Certificate{certificate(t, template, m.chain[0], pub, m.keys[0])}, m.chain...)
 }
 
