@@ -182,7 +182,7 @@ var packages = map[string]rule{
 	},
 	"cmd/gatepost": {
 		why: "the only place that wires, so the only one that may know an engine",
-		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "devices/scep", "devices/acme", "devices/attestation/apple", "devices/attestation/tpm", "idp", "idp/saml", "idp/oidc",
+		imports: []string{"admin", "agentapi", "certs", "conform", "contract", "devices", "devices/scep", "devices/acme", "devices/attestation/android", "devices/attestation/apple", "devices/attestation/tpm", "idp", "idp/saml", "idp/oidc",
 			"events/ocsf", "events/trail", "events/webhook", "internal/web", "posture", "posture/rules", "store", "store/bolt", "templates", "certs/revocation"},
 		tests: []string{"events/ocsf/ocsftest", "agent/tpmkey", "agent/tpmkey/swtpmtest"},
 	},

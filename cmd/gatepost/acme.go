@@ -2,11 +2,14 @@ package main
 
 import (
 	"crypto/x509"
+	"fmt"
+	"os"
 	"time"
 
 	"gatepost.dev/certs"
 	"gatepost.dev/devices"
 	"gatepost.dev/devices/acme"
+	"gatepost.dev/devices/attestation/android"
 	"gatepost.dev/devices/attestation/apple"
 	"gatepost.dev/devices/attestation/tpm"
 	"gatepost.dev/internal/web"
@@ -19,6 +22,7 @@ type acmeParts struct {
 	attestation *certs.AttestationAuthority
 	tpm         *x509.CertPool // of endorsement keys; nil: none
 	apple       *x509.CertPool
+	android     *android.Verifier // nil: there is no list of revoked keys
 }
 
 // newACME opens what the ACME server needs; nil when it is off.
@@ -41,9 +45,30 @@ func newACME(c *Config, authority *certs.Authority, tpmRoots *x509.CertPool, now
 		return nil, err
 	}
 	if p.apple == nil {
-		p.apple, err = apple.Root()
+		if p.apple, err = apple.Root(); err != nil {
+			return nil, err
+		}
 	}
+	p.android, err = newAndroid(c.Devices.Attestation.AndroidStatus)
 	return p, err
+}
+
+// newAndroid judges evidence of Android devices by the list of revoked keys in the
+// file; nil: there is no file.
+func newAndroid(file string) (*android.Verifier, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := android.ParseStatus(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	roots, err := android.Roots()
+	return &android.Verifier{Roots: roots, Revoked: revoked}, err
 }
 
 // acmeEndpoints are those of the ACME server and of its attestation authority.
@@ -64,6 +89,9 @@ func (g *generation) acmeEndpoints(records *store.Records, enroller *devices.Enr
 			apple.Format: {Verifier: &apple.Verifier{Roots: g.acme.apple}, Nonce: acme.NonceOfToken},
 		},
 		Authority: g.authority.Certificate, Nonces: g.acme.nonces, Limiter: g.acmeLimiter, Now: options.Now,
+	}
+	if g.acme.android != nil {
+		server.Formats[android.Format] = acme.Format{Verifier: g.acme.android, Nonce: acme.NonceOfAuthorization}
 	}
 	attestation := &acme.AttestationCA{
 		Authority: g.acme.attestation, Roots: g.acme.tpm, Records: records, Inventory: records, Limiter: g.acmeLimiter, Now: options.Now,

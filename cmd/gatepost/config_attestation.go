@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"gatepost.dev/devices/attestation/android"
 )
 
 // Attestation is whose word on the keys of devices counts.
@@ -19,6 +21,12 @@ type Attestation struct {
 	// AppleRoots are files with certificates in PEM at which the chains of Apple
 	// devices end, for tests. Defaults to Apple's own, which need not be written.
 	AppleRoots []string `yaml:"apple_roots"`
+
+	// AndroidStatus is the path of the list of revoked keys of Android devices, as
+	// Google publishes it (https://android.googleapis.com/attestation/status). Fetch
+	// it every day: it is read when the server starts and reloads. Without it no word
+	// of an Android device counts.
+	AndroidStatus string `yaml:"android_status"`
 }
 
 const attestationPath = "devices.attestation"
@@ -45,6 +53,13 @@ func (a *Attestation) validate(f *findings) {
 // checkAttestation reads the vendors' certificates. An expired one is only worth
 // a warning: those of the others go on.
 func (k *checker) checkAttestation(c *Config) {
+	if file := c.Devices.Attestation.AndroidStatus; file != "" {
+		if data, ok := k.read(attestationPath+".android_status", file); ok {
+			if _, err := android.ParseStatus(data); err != nil {
+				k.add(attestationPath+".android_status", quote(file)+" is no list of revoked keys: "+err.Error(), "fetch it anew")
+			}
+		}
+	}
 	for key, files := range c.Devices.Attestation.rootFiles() {
 		for i, name := range files {
 			k.checkRoots(fmt.Sprintf("%s[%d]", key, i), name)

@@ -128,6 +128,7 @@ func (c *Config) resolve(dir string) {
 	for i := range c.Devices.Attestation.AppleRoots {
 		abs(&c.Devices.Attestation.AppleRoots[i])
 	}
+	abs(&c.Devices.Attestation.AndroidStatus)
 	abs(&c.Tracing.HeadersFile)
 	abs(&c.Devices.SCEP.StaticChallengeFile)
 	for i := range c.RelyingParties {
