@@ -32,7 +32,8 @@ type Agent struct {
 	Log     *slog.Logger
 	Asked   <-chan Ask // by Listen, for reports out of turn; nil: nobody asks
 
-	tpms tpms
+	systemTPM string // its path; empty: tpmkey.DefaultPath
+	tpms      tpms
 }
 
 // Errors of an agent.

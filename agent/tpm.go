@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -60,7 +61,7 @@ func (e errServer) Unwrap() error { return e.error }
 
 // firstKey makes the key that the device enrols with.
 func (a *Agent) firstKey(ctx context.Context, w *wire, n *Enrollment) (*newKey, error) {
-	path := tpmkey.DefaultPath
+	path := cmp.Or(a.systemTPM, tpmkey.DefaultPath)
 	switch n.TPM {
 	case TPMOff, "":
 		return softwareKey()

@@ -25,6 +25,11 @@ func TestSystemdTakesIt(t *testing.T) {
 	if !strings.Contains(text, want) {
 		t.Errorf("no %s in\n%s", want, text)
 	}
+	for _, hides := range []string{"ProtectClock", "PrivateDevices", "DeviceAllow", "DevicePolicy"} {
+		if strings.Contains(text, hides) {
+			t.Errorf("%s hides the TPM", hides)
+		}
+	}
 	if want := `ReadWritePaths=/var/lib/gatepost-agent -/etc -/home "-/srv/ann's 100%% home"` + "\n"; !strings.Contains(text, want) {
 		t.Errorf("no %s in\n%s", want, text)
 	}

@@ -246,7 +246,7 @@ func TestTPMCopied(t *testing.T) {
 	r := startTPMRig(t)
 	r.trustVendor()
 	token := func() string { return r.gatepost("token", "create", "--kind", "enroll", "--managed") }
-	first, second, third := token(), token(), token()
+	first, second, third, fourth := token(), token(), token(), token()
 	body := r.evidence(first)
 
 	// Before the device itself enrols, with a token of the thief's.
@@ -270,6 +270,20 @@ func TestTPMCopied(t *testing.T) {
 	stolen.CSR, stolen.Token = newCSR(t), first
 	if e := r.post(agentapi.EnrollPath, &stolen, http.StatusCreated); e.NotAttested != agentapi.BadEvidence {
 		t.Errorf("for another key with its token: %+v", e)
+	}
+
+	// After it enrolled.
+	body = r.evidence(fourth)
+	e := r.post(agentapi.EnrollPath, body, http.StatusCreated)
+	if e.NotAttested != "" || count(r.ranks(e.DeviceID), posture.RankAttested) != 1 {
+		t.Errorf("the device itself: %+v", e)
+	}
+	stolen = *body
+	stolen.Token = token()
+	r.post(agentapi.EnrollPath, &stolen, http.StatusConflict)
+	stolen.CSR = newCSR(t)
+	if e := r.post(agentapi.EnrollPath, &stolen, http.StatusCreated); e.NotAttested != agentapi.BadEvidence {
+		t.Errorf("for another key, later: %+v", e)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"math/big"
 	"slices"
 	"testing"
@@ -86,6 +87,27 @@ func TestChallenge(t *testing.T) {
 	}
 	_, _, err = tpm.Challenge(rand.Reader, &p384.PublicKey, ak.Name, secret)
 	refused(t, err)
+}
+
+func TestEKUsage(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	ca := newCA(t, now)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ekOf := func(usages ...asn1.ObjectIdentifier) error {
+		template := akTemplate(now, permanent("tpm"))
+		template.UnknownExtKeyUsage = usages
+		_, err := tpm.VerifyEK(sign(t, template, ca.cert, &key.PublicKey, ca.key).Raw, ca.pool(), nil, now)
+		return err
+	}
+	if err := ekOf(asn1.ObjectIdentifier{2, 23, 133, 8, 1}); err != nil {
+		t.Error(err)
+	}
+	refused(t, ekOf())
+	refused(t, ekOf(oidAK))
 }
 
 // area changes a public area.
