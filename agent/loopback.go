@@ -22,7 +22,7 @@ import (
 const (
 	maxChallenge = 8 << 10 // bytes of a request's header
 	listenAgain  = time.Minute
-	atOnce       = 4 // connections
+	atOnce       = 4 // signatures
 )
 
 // ServeChallenges answers the challenges that browsers on this device bring, on
@@ -67,7 +67,10 @@ func (a *Agent) serveChallenges(ctx context.Context) error {
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
 	}
+	moving, stopLooking := context.WithCancel(ctx)
+	go a.untilMoved(moving, s.Loopback.Port, func() { server.Close() })
 	err = <-failed
+	stopLooking()
 	server.Close()
 	for range listeners[1:] {
 		<-failed
@@ -76,6 +79,17 @@ func (a *Agent) serveChallenges(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// untilMoved calls moved when the server says that another port is to be listened
+// on.
+func (a *Agent) untilMoved(ctx context.Context, port int, moved func()) {
+	for a.Wait(ctx, listenAgain) == nil {
+		if s, err := a.readState(); err == nil && (s.Loopback == nil || s.Loopback.Port != port) {
+			moved()
+			return
+		}
+	}
 }
 
 // challenges answers challenges of the server that the device is enrolled at. It
@@ -93,8 +107,6 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} {
 		w.Header().Set(name, value)
 	}
-	c.turns <- struct{}{}
-	defer func() { <-c.turns }()
 	status, text := http.StatusBadRequest, "This is not a device check of your organisation."
 	switch {
 	case !slices.Contains(c.hosts, r.Host):
@@ -107,7 +119,7 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !navigates(r):
 		status, text = http.StatusForbidden, "A page asked for this in the background."
 	default:
-		back, err := c.answer(r.URL.Query()["request"])
+		back, err := c.inTurn(r.Context(), r.URL.Query()["request"])
 		if err == nil {
 			w.Header().Set("Location", back)
 			w.WriteHeader(http.StatusSeeOther)
@@ -119,6 +131,17 @@ func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	http.Error(w, text, status)
+}
+
+// inTurn answers, a few at a time.
+func (c *challenges) inTurn(ctx context.Context, requests []string) (string, error) {
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+		return c.answer(requests)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // navigates tells whether the browser itself goes to this address, as far as it

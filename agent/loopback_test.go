@@ -138,6 +138,7 @@ func TestLoopbackListens(t *testing.T) {
 	ended := make(chan struct{})
 	r.Wait = func(ctx context.Context, _ time.Duration) error {
 		l.Close() // it was taken at first
+		time.Sleep(10 * time.Millisecond)
 		return ctx.Err()
 	}
 	go func() { defer close(ended); r.ServeChallenges(ctx) }()
@@ -155,6 +156,36 @@ func TestLoopbackListens(t *testing.T) {
 	}
 	if status != http.StatusSeeOther {
 		t.Errorf("status %d", status)
+	}
+	// The server says another port.
+	moved, err := r.readState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := port
+	if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	port = l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	moved.Loopback.Port = port
+	if err := r.writeState(moved); err != nil {
+		t.Fatal(err)
+	}
+	reached := false
+	for range 500 {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			reached = true
+			conn.Close()
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(former)); err == nil || !reached {
+		if err == nil {
+			conn.Close()
+		}
+		t.Errorf("moved: %t, still on the former port: %t", reached, err == nil)
 	}
 	cancel()
 	<-ended

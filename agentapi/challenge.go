@@ -27,8 +27,12 @@ const AnswerPath = "/agent/v1/answer"
 // ChallengeLife is how long a challenge may be answered.
 const ChallengeLife = time.Minute
 
-// maxSkew is how far the clocks of device and server may be apart.
-const maxSkew = 5 * time.Minute
+// How far clocks may be apart: that of a device and a server's, and those of two
+// servers.
+const (
+	maxSkew    = 5 * time.Minute
+	serverSkew = 5 * time.Second
+)
 
 // maxJWS bounds a challenge and an answer, in bytes.
 const maxJWS = 16 << 10
@@ -67,8 +71,8 @@ func (c *Challenge) Sign(key *ecdsa.PrivateKey) (string, error) {
 }
 
 // ReadChallenge reads a challenge that the issuer signed with its key. An agent
-// allows for a clock that goes otherwise than the server's; the server does not,
-// since it reads what it wrote. Errors are ErrChallenge.
+// allows for a clock that goes otherwise than the server's; a server only for
+// another server's that is ahead of its own. Errors are ErrChallenge.
 func ReadChallenge(text string, key crypto.PublicKey, issuer string, now time.Time, skew bool) (*Challenge, error) {
 	jws, err := parse(text, challengeType, jose.ES256)
 	if err != nil {
@@ -82,9 +86,9 @@ func ReadChallenge(text string, key crypto.PublicKey, issuer string, now time.Ti
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrChallenge, err)
 	}
-	allowed := time.Duration(0)
+	allowed, ahead := time.Duration(0), serverSkew
 	if skew {
-		allowed = maxSkew
+		allowed, ahead = maxSkew, maxSkew
 	}
 	c := &Challenge{claims.Issuer, claims.ID, claims.SignIn, time.Unix(claims.Expires, 0)}
 	switch left := c.Expires.Sub(now); {
@@ -92,7 +96,7 @@ func ReadChallenge(text string, key crypto.PublicKey, issuer string, now time.Ti
 		return nil, fmt.Errorf("%w: from %.100q to %.100q", ErrChallenge, c.Issuer, claims.Audience)
 	case c.ID == "" || c.SignIn == "":
 		return nil, fmt.Errorf("%w: names no sign-in", ErrChallenge)
-	case left <= -allowed || left > ChallengeLife+allowed:
+	case left <= -allowed || left > ChallengeLife+ahead:
 		return nil, fmt.Errorf("%w: expires in %s", ErrChallenge, left)
 	}
 	return c, nil

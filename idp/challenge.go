@@ -128,6 +128,11 @@ func (s *signIn) prove(ctx context.Context, r *http.Request, c *Challenger) erro
 	switch {
 	case s.waited == nil || s.waited.Browser == "":
 		return nil
+	case s.waited.Proof == nil && s.waited.choice != choiceAnswer:
+		// No agent was there, and the user goes on without: whatever browser posts this,
+		// nothing is proved by it.
+		s.shown.chain = nil
+		return nil
 	case c == nil || !s.rp.AgentChallenge:
 		// The claims of its answers do not outlast tickets any more.
 		return &web.Error{Status: http.StatusBadRequest, Reason: "ticket_party", Err: fmt.Errorf("%q has no agent asked any more", s.rp.Name)}
@@ -142,9 +147,6 @@ func (s *signIn) prove(ctx context.Context, r *http.Request, c *Challenger) erro
 		}
 		s.proved(leaf, s.waited.Proven)
 		return nil
-	}
-	if s.waited.choice != choiceAnswer {
-		return nil // no agent was there, and the user goes on without
 	}
 	leaf, err := c.verify(ctx, s, s.waited.answer)
 	if err != nil {

@@ -212,6 +212,12 @@ func TestChallengeJudges(t *testing.T) {
 			t.Errorf("%s: %+v", what, in)
 		}
 	}
+	// Whoever posts the page of somebody else goes on without a proof of his own.
+	action, ticket, _ := w.ask(visitor(t))
+	in := w.judged(w.post(browser(device), action, url.Values{"ticket": {ticket}, "choice": {"continue"}}))
+	if in.Managed || in.StatusDetail != string(posture.NoCertificate) {
+		t.Errorf("on with another browser: %+v", in)
+	}
 	w.party.Policy = &posture.Policy{Name: "certificates", Methods: []posture.Method{posture.ByCertificate}}
 	if p := w.send(visitor(t), must(w.okta.Request(conform.RequestOptions{Subject: user}))(t)); goForm.MatchString(p.body) {
 		t.Error("asked an agent whose word does not count")
