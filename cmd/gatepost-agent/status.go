@@ -24,6 +24,7 @@ type status struct {
 	RenewAt       time.Time      `json:"renew_at"`
 	Trouble       string         `json:"trouble,omitempty"`
 	TPM           agent.TPM      `json:"tpm"`
+	Challenges    string         `json:"challenges"` // where they are taken while the agent runs
 	Browsers      []string       `json:"browsers"`
 	NoBrowsers    string         `json:"browser_trouble,omitempty"`
 	Service       string         `json:"service"`
@@ -34,6 +35,10 @@ func statusOf(e *env, a *agent.Agent, s *agent.State) status {
 		DeviceID: s.DeviceID, Server: s.Server, DeviceURL: s.DeviceURL, Enrolled: s.Enrolled, Sequence: s.Sequence,
 		ReportedAt: s.ReportedAt, Waiting: a.Waiting(), Every: s.Every.String(), RenewAt: s.RenewAt, Trouble: s.Trouble, TPM: s.TPM,
 		Browsers: inBrowsers(e, s), NoBrowsers: s.BrowserTrouble, Service: serviceStatus(e),
+	}
+	out.Challenges = "none until the certificate is renewed"
+	if s.Loopback != nil {
+		out.Challenges = fmt.Sprintf("on 127.0.0.1:%d while the agent runs", s.Loopback.Port)
 	}
 	if c, err := a.Credential(); err == nil && c.Leaf != nil {
 		out.CertificateTo = c.Leaf.NotAfter
@@ -58,7 +63,7 @@ func (*statusCommand) Run(e *env) error {
 			{"device", st.DeviceID}, {"server", st.Server}, {"device url", st.DeviceURL}, {"enrolled as", string(st.Enrolled)},
 			{"last report", lastReport(&st)}, {"waiting", fmt.Sprint(st.Waiting)}, {"every", st.Every},
 			{"certificate", "until " + second(st.CertificateTo) + ", renewed from " + second(st.RenewAt)},
-			{"key", keyPlace(&st.TPM)},
+			{"key", keyPlace(&st.TPM)}, {"challenges", st.Challenges},
 		}
 		rows = append(rows, [2]string{"service", st.Service})
 		for _, where := range st.Browsers {

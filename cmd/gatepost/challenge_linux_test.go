@@ -91,6 +91,10 @@ func TestChallengeInChromium(t *testing.T) {
 		t.Errorf("decided: %s", last)
 	}
 
+	if out := c.run(exitOK, "", "status"); !strings.Contains(out, "challenges") || !strings.Contains(out, "while the agent runs") {
+		t.Errorf("status: %s", out)
+	}
+
 	// With no agent the page says what to do, and lets the user go on.
 	c.running.kill()
 	do(t, ctx, "asked-again", chromedp.Navigate(c.d.oktaURL()+"/"), chromedp.Click("#login-redirect"), chromedp.WaitVisible("#check"))
