@@ -36,6 +36,7 @@ type world struct {
 	tokens  *devices.Tokens
 	decider *devices.Decider
 	actor   *devices.Actor
+	attests *devices.Attester
 	waits   *devices.Waits
 	mux     *http.ServeMux
 
@@ -83,7 +84,9 @@ func newWorld(t *testing.T) *world {
 	w.actor = &devices.Actor{Records: w.records, Notifier: &devices.Notifier{}, Now: w.now}
 	w.waits = &devices.Waits{Notifier: w.actor.Notifier, Device: w.records.Device}
 	issuer := &devices.Issuer{Authority: authority, Records: w.records, Now: w.now}
+	w.attests = &devices.Attester{Key: make([]byte, 32), Now: w.now}
 	agents := &devices.Agents{
+		Attester: w.attests,
 		Enroller: &devices.Enroller{Issuer: issuer, Records: w.records, Judge: w.judge},
 		Renewer:  &devices.Renewer{Issuer: issuer, Records: w.records},
 		Reporter: &devices.Reporter{Records: w.records, Now: w.now},
@@ -99,6 +102,7 @@ func newWorld(t *testing.T) *world {
 	o := &web.Options{Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Now: w.now, WriteError: devices.WriteProblem, MaxBody: agentapi.MaxBody}
 	for path, serve := range map[string]web.HandlerFunc{
 		agentapi.EnrollPath: agents.ServeEnroll, agentapi.RenewPath: agents.ServeRenew, agentapi.ReportPath: agents.ServeReport,
+		agentapi.AttestPath: agents.ServeAttest, agentapi.RenewAttestPath: agents.ServeRenewAttest,
 	} {
 		w.mux.Handle("POST "+path, web.Handle(path, serve, o))
 	}
