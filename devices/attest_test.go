@@ -191,7 +191,8 @@ func TestAttestedEnrolment(t *testing.T) {
 
 	// Another machine that claims the serial number has another TPM: held, though
 	// the first has no certificate left.
-	b := w.tpmMachine("PF3AAAA2", ca)
+	b := w.tpmMachine("PF3AAAA3", ca)
+	b.hardware.Serial = w.device(d.ID).Serial
 	w.pass(100 * 24 * time.Hour)
 	b.mustEnrolByTPM(w.token(devices.NewToken{}))
 	if got := w.device(d.ID); b.answer.DeviceID != d.ID || b.answer.State != agentapi.Held || got.EK != d.EK {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,9 +88,10 @@ func Resume(dir string) (*TPM, error) {
 	if err := t.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(sockets))
 	}
-	for range 500 {
-		if _, err = os.Stat(t.Path); err == nil {
-			return t, nil
+	for range 500 { // the socket is there before swtpm listens on it
+		var conn net.Conn
+		if conn, err = net.Dial("unix", t.Path); err == nil {
+			return t, conn.Close()
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
