@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t testing.TB) store.KV) {
 		{"Certificates", testCertificates},
 		{"Tokens", testTokens},
 		{"Enroll", testEnroll},
+		{"EK", testEK},
 		{"EnrollOnce", testEnrollOnce},
 		{"EnrollWithoutToken", testEnrollWithoutToken},
 		{"Transactions", testTransactions},
