@@ -92,7 +92,7 @@ func (m *tpmMachine) challenge(token string) *agentapi.AttestChallenge {
 	return &c
 }
 
-// answer makes a key in the TPM and the evidence for it.
+// evidence makes a key in the TPM and the evidence for it.
 func (m *tpmMachine) evidence(c *agentapi.AttestChallenge) (csr string, e *agentapi.TPMEvidence) {
 	m.w.t.Helper()
 	secret := must(m.device.Activate(m.ek, m.ak, c.Credential, c.Encrypted))
@@ -216,8 +216,12 @@ func TestNotAttested(t *testing.T) {
 	for name, change := range map[string]func(e *agentapi.TPMEvidence, csr *string){
 		"another secret": func(e *agentapi.TPMEvidence, _ *string) { e.Secret[0] ^= 1 },
 		"another state":  func(e *agentapi.TPMEvidence, _ *string) { e.State[20] ^= 1 },
-		"another nonce": func(e *agentapi.TPMEvidence, _ *string) {
-			*e = *replayed(a, e, agentapi.TPMNonce(e.State, []byte("another secret")))
+		"another nonce": func(e *agentapi.TPMEvidence, csr *string) {
+			*csr = certifyAnew(a, e, agentapi.TPMNonce(e.State, []byte("another secret")))
+		},
+		"a secret that no TPM returned": func(e *agentapi.TPMEvidence, csr *string) {
+			e.Secret = make([]byte, 32)
+			*csr = certifyAnew(a, e, agentapi.TPMNonce(e.State, e.Secret))
 		},
 		"an old attestation": func(e *agentapi.TPMEvidence, _ *string) {
 			_, old := a.evidence(a.challenge(w.token(devices.NewToken{})))
@@ -264,14 +268,16 @@ func TestNotAttested(t *testing.T) {
 	}
 }
 
-// replayed is evidence with another nonce, for the same key.
-func replayed(m *tpmMachine, e *agentapi.TPMEvidence, nonce []byte) *agentapi.TPMEvidence {
+// certifyAnew makes the evidence one for a new key with the nonce.
+func certifyAnew(m *tpmMachine, e *agentapi.TPMEvidence, nonce []byte) (csr string) {
+	m.w.t.Helper()
 	key := must(m.device.CreateKey())
 	info, signature, err := m.device.Certify(m.ak, key, nonce)
 	if err != nil {
 		m.w.t.Fatal(err)
 	}
-	return &agentapi.TPMEvidence{State: e.State, Secret: e.Secret, Public: key.Public, Info: info, Signature: signature}
+	e.Public, e.Info, e.Signature = key.Public, info, signature
+	return csrOf(must(m.device.Signer(key)))
 }
 
 func copied(csr string, e *agentapi.TPMEvidence) (string, agentapi.TPMEvidence) { return csr, *e }
