@@ -1,6 +1,7 @@
 package devices_test
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ var ekA, ekB = strings.Repeat("a1", 32), strings.Repeat("b2", 32)
 // attested gives the device a certificate for a key that its TPM vouched for.
 func (w *world) attested(id, ek string, pinned bool) {
 	w.t.Helper()
-	hash := "key of " + id
+	hash := hex.EncodeToString([]byte(id + strings.Repeat("k", 32-len(id))))
 	_, err := w.records.UpdateDevice(w.t.Context(), id, func(d *posture.Device, _ bool) error {
 		d.EK = ek
 		d.NoteAttested(posture.AttestedKey{Format: "tpm", KeyHash: hash, HardwareID: ek, Pinned: pinned, At: begin})
