@@ -162,7 +162,7 @@ func TestTPMPinned(t *testing.T) {
 		"already known as another device's": {r.d.devices[0].ID, claimed.EKClaimed},
 		"claims no TPM":                     {id, "--pending"},
 		"write its 64 hexadecimal digits":   {id, "abc"},
-		"no device":                         {"nobody", claimed.EKClaimed},
+		"no such device":                    {"nobody", claimed.EKClaimed},
 		"no TPM is pinned":                  {r.d.devices[0].ID, "--remove"},
 	} {
 		stderr.Reset()
