@@ -158,11 +158,21 @@ func TestTPMPinned(t *testing.T) {
 		t.Errorf("pin: %s", out)
 	}
 	var stderr bytes.Buffer
-	for _, args := range [][]string{{"pin-ek", r.d.devices[0].ID, claimed.EKClaimed}, {"pin-ek", id, "--pending"}, {"pin-ek", id, "abc"}} {
+	for want, args := range map[string][]string{
+		"already known as another device's": {r.d.devices[0].ID, claimed.EKClaimed},
+		"claims no TPM":                     {id, "--pending"},
+		"write its 64 hexadecimal digits":   {id, "abc"},
+		"no such device":                    {"nobody", claimed.EKClaimed},
+		"no TPM is pinned":                  {r.d.devices[0].ID, "--remove"},
+	} {
 		stderr.Reset()
-		if status := run(t.Context(), append(append([]string{"device"}, args...), "--config", r.d.configFile()), &bytes.Buffer{}, &stderr); status != exitFailed {
+		status := run(t.Context(), append(append([]string{"device", "pin-ek"}, args...), "--config", r.d.configFile()), &bytes.Buffer{}, &stderr)
+		if status != exitFailed || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%q: status %d: %s", args, status, &stderr)
 		}
+	}
+	if log := r.gatepost("log", "list", "--json"); !strings.Contains(log, "devices/{id}/ek") {
+		t.Errorf("the log: %s", log)
 	}
 	r.due()
 	r.run(exitOK, "", "report", "--once")
