@@ -160,7 +160,7 @@ var packages = map[string]rule{
 	"devices/acme": {
 		why:     "RFC 8555 over HTTP: who is certified is decided by devices, what is proven by the verifiers that it is given",
 		imports: []string{"posture", "devices", "devices/attestation", "devices/attestation/tpm", "certs", "internal/web"},
-		tests:   []string{"store", "store/bolt", "devices/attestation/apple"},
+		tests:   []string{"store", "store/bolt", "devices/attestation/apple", "agent/tpmkey", "agent/tpmkey/swtpmtest"},
 	},
 	"admin": {
 		why:     "administration over HTTP; it reads what a relying party registers with the same code as the sign-in",
