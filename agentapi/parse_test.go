@@ -102,12 +102,16 @@ func FuzzParseReport(f *testing.F) {
 func FuzzParseEnrollRequest(f *testing.F) {
 	f.Add([]byte(`{"token":"gpe_x","csr":"-----BEGIN","device":{"serial":"C02"}}`))
 	f.Add([]byte(`{"token":"","csr":""}`))
+	f.Add([]byte(`{"token":"gpe_x","ek":"AA==","ak":"AA==","tpm":{"state":"AA==","secret":"AA=="}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := ParseEnrollRequest(body)
 		if err == nil && (r.Token == "" || len(r.Token) > maxToken || r.CSR == "" || len(r.CSR) > maxCSR || CheckText(r.Device.Serial) != "") {
 			t.Errorf("out of bounds: %+v", r)
 		}
 		if _, err := ParseRenewRequest(body); err == nil && len(body) > MaxBody {
+			t.Error("a body over the limit was read")
+		}
+		if _, err := ParseAttestRequest(body); err == nil && len(body) > MaxBody {
 			t.Error("a body over the limit was read")
 		}
 	})
