@@ -163,11 +163,12 @@ func TestLoopbackListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	former := port
-	if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	other, err := net.Listen("tcp", "127.0.0.1:0") // not l, which Wait closes
+	if err != nil {
 		t.Fatal(err)
 	}
-	port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port = other.Addr().(*net.TCPAddr).Port
+	other.Close()
 	moved.Loopback.Port = port
 	if err := r.writeState(moved); err != nil {
 		t.Fatal(err)
