@@ -13,10 +13,12 @@ import (
 	"io"
 	"io/fs"
 	"math/big"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -285,5 +287,51 @@ func TestACMEUnknownRoot(t *testing.T) {
 	}
 	if n := s.issued(t); n != 0 {
 		t.Errorf("%d issued", n)
+	}
+}
+
+// TestACMEIsOff: it is not there, and makes no authority, before it is asked for;
+// then it is there at the next reload, on the issuer's host alone.
+func TestACMEIsOff(t *testing.T) {
+	t.Parallel()
+	in := newInstallation(t)
+	server := in.serve(t)
+	status := func(method, url string) int {
+		t.Helper()
+		a, err := browse(webClient(nil, nil), method, url, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.status
+	}
+	paths := map[string]string{"/acme/directory": "GET", "/acme/new-nonce": "HEAD", "/acme/new-account": "POST", "/acme/tpm/attest": "POST", "/acme/tpm/secret": "POST"}
+	for path, method := range paths {
+		if got := status(method, in.issuer+path); got != http.StatusNotFound {
+			t.Errorf("%s %s: %d while it is off", method, path, got)
+		}
+	}
+	authority := filepath.Join(in.dir, "gp", "attestation-ca.key")
+	if _, err := os.Stat(authority); err == nil {
+		t.Error("the attestation authority is there while ACME is off")
+	}
+	if err := editFile(filepath.Join(in.dir, in.config), "\ndevices:\n", "\ndevices:\n  acme: { enabled: true }\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.until("ACME", func() bool { return status("GET", in.issuer+"/acme/directory") == http.StatusOK }); err != nil {
+		t.Fatal(err)
+	}
+	for path, method := range paths {
+		if got := status(method, in.issuer+path); got == http.StatusNotFound {
+			t.Errorf("%s %s: %d while it is on", method, path, got)
+		}
+		if got := status(method, strings.Replace(in.issuer, "localhost", "127.0.0.1", 1)+path); got != http.StatusNotFound {
+			t.Errorf("%s %s: %d on the device host", method, path, got)
+		}
+	}
+	if info, err := os.Stat(authority); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the attestation authority: %v, %v", info, err)
 	}
 }
