@@ -1,6 +1,7 @@
 // Package agent is the device side of agentapi: it enrols the device, keeps its
-// key, reports what was observed, renews the certificate, and waits and tries
-// again when the server cannot be reached.
+// key, in a TPM where there is one, reports what was observed, renews the
+// certificate, and waits and tries again when the server cannot be reached. To
+// browsers on the device it answers, on loopback, the challenges of its server.
 //
 // What there is to observe is collect's, where a browser finds the certificate is
 // browser's, and how a service is installed is service's; all three are handed

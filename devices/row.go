@@ -1,7 +1,9 @@
 // Package devices is how devices come into the inventory, what the inventory
 // hands out to them, what they tell of themselves, and how they leave it: the
-// import of files, enrolment by token, client certificates and their renewal,
-// the reports of agents, and retiring. It is the server side of agentapi.
+// import of files, enrolment by token, by what a management system shares or by
+// what hardware proves, client certificates and their renewal, the reports of
+// agents, and retiring. It is the server side of agentapi; the other protocols of
+// enrolment are in packages below it, and all come to its one policy.
 //
 // It checks and decides; it keeps nothing itself (the records are behind small
 // interfaces) and judges nothing (that is posture's). Of HTTP only Agents knows.
